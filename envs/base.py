@@ -1,0 +1,82 @@
+"""The environment author's whole vocabulary: `Message`, `Task`, `Env`."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from hashlib import sha256
+from random import Random
+from typing import Any, Literal
+
+from verifiers.verdict import Verdict
+
+Split = Literal["train", "test"]
+
+HELD_OUT_SHARE = 0.1  # of all distinct tasks of a procedural environment
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One question, and what is needed to judge an answer to it."""
+
+    prompt: str | tuple[Message, ...]
+    truth: Any  # JSON-serialisable; never shown to the policy
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return (Message("user", self.prompt),) if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def key(self) -> str:
+        """Hex digest of what the policy is shown: equal prompts are the same task."""
+        shown = "\x1e".join(f"{m.role}\x1f{m.content}" for m in self.messages)
+        return sha256(shown.encode()).hexdigest()
+
+
+class Env(ABC):
+    """Subclass as a frozen dataclass; its fields are the environment's options in a recipe."""
+
+    @abstractmethod
+    def task(self, rng: Random) -> Task:
+        """Draw one task, using no randomness but `rng`."""
+
+    @abstractmethod
+    def verify(self, task: Task, response: str) -> Verdict:
+        """Judge a response. Raise freely: the caller records the error as a broken verdict."""
+
+    @abstractmethod
+    def solve(self, task: Task) -> str:
+        """A response that `verify` must accept; contract tests hold every environment to it."""
+
+    def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
+        """A worked solution to imitate in the warm start; with `corrupt`, one with a slip in it.
+
+        Raises:
+            TypeError: this environment has none. Give `sft.data` a file instead.
+        """
+        raise TypeError(f"environment {type(self).__name__} has no worked solutions to imitate")
+
+    def draw(self, split: Split, seed: int, index: int) -> Task:
+        """Task number `index` of a split: the same for equal arguments, on every machine.
+
+        A task belongs to one split by the hash of its prompt, so what is held out cannot occur in
+        training, whatever the seeds. The generator is seeded by a string: seeding with seed + index
+        would make neighbouring seeds share nearly all their tasks.
+
+        Raises:
+            LookupError: the environment has (nearly) no tasks in this split.
+        """
+        name = type(self).__name__
+        for attempt in range(1000):
+            task = self.task(Random(f"{name}/{split}/{seed}/{index}/{attempt}"))
+            held_out = int(task.key[:8], 16) < HELD_OUT_SHARE * 2**32
+            if held_out == (split == "test"):
+                return task
+        raise LookupError(
+            f"environment {name} gave no '{split}' task in 1000 draws: it has too few distinct "
+            "prompts to hold some out; widen its options"
+        )

@@ -1,0 +1,7 @@
+"""`python -m rl` is `assay`."""
+
+import sys
+
+from rl.cli import main
+
+sys.exit(main())

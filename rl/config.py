@@ -1,0 +1,272 @@
+"""Everything a recipe may say. Each field: what it means, its unit, what is allowed."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EnvSpec(BaseModel):
+    """One environment; keys beside `name` and `weight` are the environment's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Name
+    """A name listed in envs/__init__.py, or `path/to/file.py:ClassName`."""
+
+    weight: Positive = 1.0
+    """Share of the tasks drawn from it, relative to the other environments."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class EmbeddedPolicy(Section):
+    """Size of the policy that `model: embedded` makes (Qwen3 architecture, character tokens)."""
+
+    layers: Annotated[int, Field(ge=1, le=16)] = 3
+    hidden: Annotated[int, Field(ge=16, le=512)] = 96
+    heads: Annotated[int, Field(ge=1, le=16)] = 4
+    kv_heads: Annotated[int, Field(ge=1, le=16)] = 4
+    intermediate: Annotated[int, Field(ge=16, le=2048)] = 256
+    max_tokens: Annotated[int, Field(ge=64, le=131072)] = 2048
+    """Longest sequence the position embedding is made for."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "EmbeddedPolicy":
+        if self.hidden % self.heads or self.heads % self.kv_heads:
+            raise ValueError(
+                f"hidden must be a multiple of heads and heads of kv_heads (got hidden "
+                f"{self.hidden}, heads {self.heads}, kv_heads {self.kv_heads})"
+            )
+        return self
+
+
+class Sft(Section):
+    """Supervised warm start before the reinforcement (TRL's SFTTrainer)."""
+
+    data: str | None = None
+    """JSONL file or hub dataset with `prompt` and `response`; None: the environments' own worked
+    solutions."""
+
+    demonstrations: Count = 20000
+    """Worked solutions to draw (with `data`: at most so many rows)."""
+
+    corrupted_fraction: Share = 0.0
+    """Share of the environments' worked solutions that carry a slip."""
+
+    epochs: Positive = 1.0
+    lr: Positive = 1e-5
+    batch_tokens: Count = 4096
+    """Tokens per optimiser step."""
+
+
+class Rollouts(Section):
+    max_new_tokens: Count = 1024
+    """Budget of one answer, in tokens."""
+
+    temperature: Positive = 1.0
+    """Of sampling; the learner's logits are divided by it too, so that ratios compare like with
+    like."""
+
+    deadline_s: Positive = 3600.0
+    """Longest wait for one step's answers before the run stops and says which server is late."""
+
+
+class Engine(Section):
+    """The rollout servers (vLLM)."""
+
+    servers: Count = 1
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port of the first server on loopback, the next ones count up; 0: any free ones."""
+
+    max_num_seqs: Count = 256
+    """Answers in flight per server."""
+
+    max_model_tokens: Count | None = None
+    """Longest prompt plus answer; None: what the model's configuration says."""
+
+    kv_cache_gib: Positive | None = None
+    """Memory for the key-value cache per server; None: vLLM decides (GPUs)."""
+
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.45
+    """Share of a GPU that a server may fill; the learner needs the rest. Unused on CPUs."""
+
+    eager: bool = False
+    """True starts in seconds; False compiles first and samples faster."""
+
+    extra_args: dict[str, str | int | float | bool] = {}
+    """More options of `vllm serve`, by their long name without the dashes."""
+
+    start_deadline_s: Positive = 600.0
+    update_deadline_s: Positive = 300.0
+    """Longest a weight update may take."""
+
+
+class Verify(Section):
+    """The killable processes in which answers are judged."""
+
+    workers: Count = 2
+    deadline_s: Positive = 10.0
+    """Wall seconds per answer."""
+
+    cpu_s: Positive = 5.0
+    """CPU seconds per answer."""
+
+    memory_mib: Count = 2048
+    """Address space of one worker."""
+
+
+class Reward(Section):
+    """What a verdict is worth. A broken verdict has no worth: it is left out of the loss."""
+
+    correct: float = 1.0
+    partial: Literal["score"] | float = "score"
+    wrong: float = 0.0
+    unparsed: float = 0.0
+    exceeded: float = 0.0
+
+
+class Algorithm(Section):
+    """The policy gradient. The loss is a sum over tokens, over the step's count of sampled ones."""
+
+    advantage: Literal["group_mean", "group_std"] = "group_std"
+    """group_mean: reward - mean of its group (Dr. GRPO); group_std: that over the group's standard
+    deviation (GRPO)."""
+
+    clip_low: Share = 0.2
+    """The ratio is clipped to [1 - clip_low, 1 + clip_high]."""
+
+    clip_high: NotNegative = 0.28
+    """Larger than clip_low is DAPO's clip-higher."""
+
+    train_truncated: bool = True
+    """False leaves answers that ran out of tokens out of the loss."""
+
+
+class Learner(Section):
+    ranks: Count = 1
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
+    """DeepSpeed ZeRO: 0 nothing is split over the ranks, 1 optimiser state, 2 gradients too,
+    3 weights too."""
+
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    lr: NotNegative = 1e-6
+    """Peak learning rate of AdamW."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)] = [0.9, 0.95]
+    weight_decay: NotNegative = 0.0
+    max_grad_norm: Positive = 1.0
+    micro_batch_tokens: Count = 16384
+    """Token budget of one forward and backward pass on one rank; a longer sequence goes alone."""
+
+    activation_checkpointing: bool = False
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads per rank; 0: the machine's cores over the ranks."""
+
+    collective_deadline_s: Positive = 600.0
+    """Longest that ranks wait for each other inside an update."""
+
+
+class Weights(Section):
+    """How new weights reach the rollout servers."""
+
+    transport: Literal["file", "nccl"] = "file"
+    """file: a safetensors file in a memory file system (one machine); nccl: GPU to GPU."""
+
+    max_logprob_diff: Positive = 1e-4
+    """After every update the servers' log-probabilities of a fixed prompt may differ from the
+    learner's by at most so much on average (nats per token), or the run stops."""
+
+
+class Evaluation(Section):
+    """On held-out tasks, before the first step and after the last."""
+
+    problems: Count = 512
+    samples: Count = 8
+    """Answers per problem: the k of avg@k and pass@k."""
+
+    every: Annotated[int, Field(ge=0)] = 0
+    """Also every so many steps; 0: only before and after."""
+
+    temperature: Positive = 1.0
+    envs: list[EnvSpec] | None = None
+    """Environments to draw held-out tasks from; None: those trained on."""
+
+
+class Checkpoint(Section):
+    every: Count = 50
+    """Steps between checkpoints; one is always written after the last step."""
+
+    keep: Count = 2
+    """So many of the newest stay, and the last one always."""
+
+
+class Alarms(Section):
+    """What stops a run that goes wrong, or says so loudly."""
+
+    no_signal_steps: Count = 3
+    """Consecutive steps without a single group that carries signal, before it is said loudly."""
+
+    truncated_fraction: Share = 0.5
+    """Share of a step's answers cut off by rollout.max_new_tokens from which a warning is shown."""
+
+    broken_fraction: Share = 0.2
+    """Share of broken verdicts in a step above which the run stops."""
+
+    max_mismatch_kl: Positive = 0.1
+    """Nats per token between sampler and learner above which the run stops."""
+
+
+class Recipe(Section):
+    model: Name
+    """`embedded`, a hub id, or a local directory in Hugging Face format."""
+
+    embedded: EmbeddedPolicy = EmbeddedPolicy()
+    sft: Sft | None = None
+    envs: Annotated[list[EnvSpec], Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0)] = 0
+    steps: Annotated[int, Field(ge=0)] = 200
+    """Optimiser updates."""
+
+    groups_per_step: Count = 32
+    """Tasks drawn per step."""
+
+    group_size: Count = 8
+    """Answers sampled per task; their mean is the baseline."""
+
+    rollout: Rollouts = Rollouts()
+    engine: Engine = Engine()
+    verify: Verify = Verify()
+    reward: Reward = Reward()
+    algorithm: Algorithm = Algorithm()
+    learner: Learner = Learner()
+    weights: Weights = Weights()
+    evaluation: Evaluation = Evaluation()
+    checkpoint: Checkpoint = Checkpoint()
+    alarms: Alarms = Alarms()
+    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = ["tensorboard"]
+    run_dir: str | None = None
+    """Where the run lives; None: runs/<recipe>-<hash of what is resolved>, so that the same command
+    finds its run again."""
+
+    @model_validator(mode="after")
+    def _group_baseline_needs_a_group(self) -> "Recipe":
+        if self.group_size < 2:
+            raise ValueError(
+                "group_size must be at least 2: the baseline is the mean of the group "
+                f"(got {self.group_size})"
+            )
+        return self

@@ -1,0 +1,94 @@
+"""Which tasks a step trains on, and which are held out: a pure function of recipe and step."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from random import Random
+from typing import NamedTuple
+
+from envs.base import Env, Task
+from envs.registry import make_env
+from rl.config import EnvSpec, Recipe
+
+
+class Drawn(NamedTuple):
+    """A task, and the environment it came from."""
+
+    env: str  # name in the recipe
+    options: dict[str, object]
+    task: Task
+    solution: str  # a response the verifier accepts: the control when judging uses up a limit
+    seed: int  # of sampling its answers
+
+
+class Tasks:
+    """Draws training tasks by weight over the environments, and the held-out ones for evaluation.
+
+    Raises:
+        LookupError: an environment has too few distinct tasks to evaluate on.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._seed = recipe.seed
+        self._per_step = recipe.groups_per_step
+        self._train = _Mixture(recipe.envs)
+        held_out = _Mixture(recipe.evaluation.envs or recipe.envs)
+        self.held_out = self._held_out(held_out, recipe.evaluation.problems)
+        self._held_out_keys = {drawn.task.key for drawn in self.held_out}
+
+    def step(self, step: int) -> list[Drawn]:
+        """The `groups_per_step` tasks of one step (1 is the first)."""
+        first = (step - 1) * self._per_step
+        return [self._train_task(index) for index in range(first, first + self._per_step)]
+
+    def _train_task(self, index: int) -> Drawn:
+        # Environments keep their splits apart themselves; this holds also for an evaluation on
+        # other environments than those trained on.
+        for attempt in range(1000):
+            drawn = self._train.draw("train", self._seed, f"{index}/{attempt}", index, attempt)
+            if drawn.task.key not in self._held_out_keys:
+                return drawn
+        raise LookupError(
+            "1000 training tasks in a row are held out for evaluation: the environments have too "
+            "few distinct tasks; lower evaluation.problems or widen their options"
+        )
+
+    def _held_out(self, mixture: "_Mixture", problems: int) -> list[Drawn]:
+        """Distinct tasks: the same for every seed of training, so that runs can be compared."""
+        found: dict[str, Drawn] = {}
+        for index in range(20 * problems):
+            if len(found) == problems:
+                break
+            drawn = mixture.draw("test", 0, f"{index}/0", index, 0)
+            found.setdefault(drawn.task.key, drawn)
+        if len(found) < problems:
+            raise LookupError(
+                f"only {len(found)} distinct held-out tasks were found for evaluation.problems="
+                f"{problems}: lower it, or widen the environments' options"
+            )
+        return list(found.values())
+
+
+class _Mixture:
+    def __init__(self, specs: Sequence[EnvSpec]) -> None:
+        self._specs = specs
+        self._envs: list[Env] = [make_env(spec.name, spec.options) for spec in specs]
+
+    def draw(self, split: str, seed: int, label: str, index: int, attempt: int) -> Drawn:
+        """Task `index`; a further attempt at the same index is an independent draw."""
+        rng = Random(f"mixture/{split}/{seed}/{label}")
+        which = rng.choices(range(len(self._specs)), [s.weight for s in self._specs])[0]
+        env, spec = self._envs[which], self._specs[which]
+        # Attempts beyond the first use indices far from any step's, not the neighbour's.
+        task = env.draw("test" if split == "test" else "train", seed, index + attempt * 10**9)
+        return Drawn(
+            env=spec.name,
+            options=spec.options,
+            task=task,
+            solution=env.solve(task),
+            seed=sampling_seed(split, seed, label),
+        )
+
+
+def sampling_seed(*parts: object) -> int:
+    """A seed of 48 bits: rollout servers add the index within a group to it."""
+    return int(sha256("/".join(map(str, parts)).encode()).hexdigest()[:12], 16)

@@ -1,0 +1,79 @@
+"""The data that flows: Task -> Rollout -> Verdict -> Graded -> Group -> Batch -> Update -> version.
+
+Each stage has a type of its own, so that no field is ever empty until somebody fills it in.
+Nothing here knows torch; the tensors begin in rl/batch.py.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from envs.base import Task
+from verifiers.verdict import Verdict
+
+
+class Stop(StrEnum):
+    FINISHED = "finished"  # the policy ended its answer
+    LENGTH = "length"  # the token budget ran out
+    FAILED = "failed"  # the engine or the environment raised: never trained on
+
+
+class Span(NamedTuple):
+    """Sampled tokens [start, end) of a completion came from weights `version`."""
+
+    version: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer as the engine sampled it. `tokens` and `logprobs` have length L."""
+
+    tokens: list[int]
+    logprobs: list[float]  # nats, of the distribution really sampled from, at sampling time
+    stop: Stop
+    spans: tuple[Span, ...]  # cover [0, L) in order
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One episode, in the exact tokens that the engine saw."""
+
+    env: str  # name in the recipe
+    task: Task
+    prompt_tokens: list[int]
+    completion: Completion
+    response: str  # text of the completion
+
+    @property
+    def version(self) -> int:
+        """The oldest weights that sampled any of its tokens."""
+        return min(span.version for span in self.completion.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    rollout: Rollout
+    verdict: Verdict
+    reward: float
+
+
+Group = list[Graded]  # the rollouts of one task: unit of baseline, filtering and pacing
+
+
+class Update(NamedTuple):
+    """What one optimiser step did. Shares are of the tokens trained on."""
+
+    version: int  # of the weights it made
+    loss: float
+    grad_norm: float  # before clipping
+    lr: float
+    clip_fraction: float
+    mismatch_kl: float  # nats per token, sampler against learner, k3 estimate
+    logprob_diff_mean: float  # mean |learner - sampler| per token, nats
+    logprob_diff_max: float
+    ratio_max: float
+    n_tokens: int  # the denominator of the loss
+    n_trained_tokens: int  # those with a gradient: rollouts of groups with signal
+    n_micro_batches: int

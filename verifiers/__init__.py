@@ -1,0 +1,1 @@
+"""Judging responses: verdicts, verifiers, and the killable workers they run in."""
