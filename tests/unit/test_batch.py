@@ -1,0 +1,104 @@
+import pytest
+import torch
+
+from envs.base import Task
+from rl.batch import pack
+from rl.config import Recipe
+from rl.types import Completion, Graded, Rollout, Span, Stop
+from verifiers.verdict import broken, correct, wrong
+
+
+def recipe(**algorithm):
+    return Recipe.model_validate(
+        {"model": "embedded", "envs": [{"name": "arithmetic"}], "algorithm": algorithm}
+    )
+
+
+def graded(reward, n=2, stop=Stop.FINISHED, verdict=None, prompt=(7, 8)):
+    """A rollout of `n` sampled tokens 10, 11, ... with log-probabilities -0.1, -0.2, ..."""
+    tokens = list(range(10, 10 + n))
+    logprobs = [-0.1 * (i + 1) for i in range(n)]
+    completion = Completion(tokens, logprobs, stop, (Span(0, 0, n),))
+    rollout = Rollout("arithmetic", Task("1 + 1", "2"), list(prompt), completion, "answer")
+    found = verdict or (correct("2") if reward else wrong("3", "not 2"))
+    return Graded(rollout, found, reward)
+
+
+def test_a_group_is_laid_end_to_end_by_hand():
+    group = [graded(1.0, n=2), graded(0.0, n=3, prompt=(7, 8, 9))]
+    packed = pack([group], recipe(advantage="group_mean"))
+    batch = packed.batch
+    assert batch.tokens.tolist() == [7, 8, 10, 11, 7, 8, 9, 10, 11, 12]
+    assert batch.positions.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5]
+    assert batch.loss_mask.tolist() == [False, False, True, True] + [False] * 3 + [True] * 3
+    assert batch.advantages.tolist() == [0, 0, 0.5, 0.5, 0, 0, 0, -0.5, -0.5, -0.5]
+    expected = torch.tensor([0, 0, -0.1, -0.2, 0, 0, 0, -0.1, -0.2, -0.3])
+    torch.testing.assert_close(batch.rollout_logprobs, expected)
+    assert batch.n_tokens == 5
+    assert packed.advantages == [[0.5, -0.5]]
+    assert packed.skipped == [[None, None]]
+    assert packed.signal_groups == 1
+    types = [batch.tokens, batch.positions, batch.loss_mask, batch.rollout_logprobs]
+    assert [t.dtype for t in types] == [torch.int64, torch.int64, torch.bool, torch.float32]
+
+
+def test_constant_groups_are_not_packed_but_their_tokens_count():
+    signal, constant = [graded(1.0), graded(0.0)], [graded(1.0, n=5), graded(1.0, n=6)]
+    packed = pack([constant, signal], recipe())
+    assert packed.batch.n_tokens == 2 + 2 + 5 + 6
+    assert int(packed.batch.loss_mask.sum()) == 4
+    assert packed.skipped == [["constant_reward"] * 2, [None, None]]
+    assert packed.advantages[0] == [0.0, 0.0]
+    assert packed.signal_groups == 1
+
+
+@pytest.mark.parametrize(
+    ("member", "reason"),
+    [
+        (graded(0.0, n=9, stop=Stop.FAILED), "rollout_failed"),
+        (graded(0.0, n=9, verdict=broken("sympy raised")), "verifier_broken"),
+        (graded(0.0, n=0), "no_tokens"),
+    ],
+)
+def test_what_is_not_the_policys_fault_is_left_out_and_the_rest_of_the_group_stays(member, reason):
+    with_it = pack([[graded(1.0), member, graded(0.0)]], recipe())
+    without = pack([[graded(1.0), graded(0.0)]], recipe())
+    assert with_it.skipped == [[None, reason, None]]
+    assert with_it.advantages == [[without.advantages[0][0], 0.0, without.advantages[0][1]]]
+    assert with_it.batch.n_tokens == without.batch.n_tokens
+    torch.testing.assert_close(with_it.batch.tokens, without.batch.tokens)
+
+
+def test_truncated_answers_are_trained_on_unless_the_recipe_says_no():
+    group = [graded(1.0), graded(0.0, stop=Stop.LENGTH), graded(0.0)]
+    assert pack([group], recipe(train_truncated=True)).skipped == [[None, None, None]]
+    left = pack([group], recipe(train_truncated=False))
+    assert left.skipped == [[None, "truncated", None]]
+    assert left.batch.n_tokens == 4
+
+
+def test_a_rollout_left_alone_has_no_baseline_but_its_tokens_count():
+    packed = pack([[graded(1.0, n=3), graded(0.0, stop=Stop.FAILED)]], recipe())
+    assert packed.skipped == [["no_baseline", "rollout_failed"]]
+    assert packed.batch.n_tokens == 3
+    assert packed.batch.tokens.numel() == 0
+    assert packed.signal_groups == 0
+
+
+def test_a_step_without_signal_is_an_empty_batch():
+    batch = pack([[graded(1.0), graded(1.0)]], recipe()).batch
+    assert [t.shape for t in batch[:5]] == [(0,)] * 5
+    assert batch.n_tokens == 4
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "said"),
+    [([-0.1], "2 tokens but 1 log-prob"), ([-0.1, float("nan")], "not finite")],
+)
+def test_log_probabilities_that_cannot_be_are_refused(logprobs, said):
+    good = graded(1.0)
+    old = good.rollout
+    completion = Completion(old.completion.tokens, logprobs, Stop.FINISHED, old.completion.spans)
+    bad = Rollout(old.env, old.task, old.prompt_tokens, completion, old.response)
+    with pytest.raises(ValueError, match=said):
+        pack([[Graded(bad, good.verdict, 1.0), graded(0.0)]], recipe())
