@@ -1,0 +1,103 @@
+"""`model: embedded`: a tiny Qwen3 policy with a tokenizer of its own, as a Hugging Face directory.
+
+Byte-level tokens: any text round-trips exactly, whatever the environment. A few strings that open
+every answer are one token each, so that answers stay short.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rl.config import EmbeddedPolicy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast, Qwen3Config
+
+PAD, END = "<|pad|>", "<|end|>"
+ROLES = ("system", "user", "assistant")
+SPECIAL = (PAD, END, *(f"<|{role}|>" for role in ROLES))
+WHOLE_WORDS = ("\\boxed{", "Answer: ")
+
+HEAD_DIM = 32  # the smallest that vLLM's attention on CPUs supports
+MAX_PARAMETERS = 1_000_000
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def make_tokenizer(max_tokens: int) -> PreTrainedTokenizerFast:
+    """One token per byte, the whole words, and the special tokens of a conversation."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *alphabet))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    tokenizer.add_tokens([AddedToken(word, normalized=False) for word in WHOLE_WORDS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        chat_template=CHAT_TEMPLATE,
+        pad_token=PAD,
+        eos_token=END,
+        extra_special_tokens=[f"<|{role}|>" for role in ROLES],
+        model_max_length=max_tokens,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def make_config(size: EmbeddedPolicy, tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:
+    from transformers import Qwen3Config
+
+    return Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden,
+        intermediate_size=size.intermediate,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.kv_heads,
+        head_dim=HEAD_DIM,
+        max_position_embeddings=size.max_tokens,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        dtype="float32",
+    )
+
+
+def make_embedded(directory: Path, size: EmbeddedPolicy, seed: int) -> int:
+    """Write an untrained policy into `directory` (fp32). Returns its number of parameters.
+
+    Raises:
+        ValueError: the sizes make a policy of more than MAX_PARAMETERS.
+    """
+    import torch
+    from transformers import GenerationConfig, Qwen3ForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    tokenizer = make_tokenizer(size.max_tokens)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen3ForCausalLM(make_config(size, tokenizer))
+    n_parameters = model.num_parameters()
+    if n_parameters > MAX_PARAMETERS:
+        raise ValueError(
+            f"the sizes under 'embedded' make a policy of {n_parameters:,} parameters, at most "
+            f"{MAX_PARAMETERS:,} are meant: lower embedded.layers, embedded.hidden or "
+            "embedded.intermediate, or give your own model=DIRECTORY"
+        )
+    model.generation_config = GenerationConfig(
+        do_sample=True, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return n_parameters

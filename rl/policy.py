@@ -1,0 +1,253 @@
+"""The policy that a run starts from: made, warm-started or fetched once, then found in the cache.
+
+python -m rl.policy --recipe RESOLVED.yaml --out FILE
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import version
+from inspect import getsourcefile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from envs.registry import make_env
+from rl.config import Recipe
+
+Say = Callable[[str], None]
+
+LOCK_DEADLINE_S = 3600.0  # for another process that makes the same policy
+LIBRARIES = ("torch", "transformers", "tokenizers", "trl")
+MODULES = ("envs.base", "rl.chat", "rl.embedded", "rl.sft")  # their text decides what comes out
+
+
+class PolicyError(Exception):
+    """There is no policy to start from; one sentence that says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    path: str  # directory in Hugging Face format
+    cached: bool  # found, not made now
+    n_parameters: int
+
+
+def starting_policy(recipe: Recipe, say: Say) -> Policy:
+    """Make the starting policy of a recipe, or find it where an earlier run left it.
+
+    Waits for another process that makes the same policy, at most LOCK_DEADLINE_S.
+
+    Raises:
+        PolicyError: no such model, no network, sizes out of range, nothing to imitate.
+    """
+    source = None if recipe.model == "embedded" else find_model(recipe.model, say)
+    if source is not None and recipe.sft is None:
+        return Policy(str(source), True, count_parameters(source))
+    target = cache_root() / fingerprint(recipe, source)
+    with _locked(target, say):
+        if target.is_dir():
+            return Policy(str(target), True, count_parameters(target))
+        for leftover in target.parent.glob(f"{target.name}.tmp*"):
+            shutil.rmtree(leftover)  # of a process that was killed: nobody else is in here
+        scratch = target.with_name(f"{target.name}.tmp")
+        _make(scratch, recipe, source, say)
+        (scratch / "assay.json").write_text(json.dumps(_ingredients(recipe, source), indent=2))
+        scratch.rename(target)
+    return Policy(str(target), False, count_parameters(target))
+
+
+def find_model(model: str, say: Say) -> Path:
+    """The directory of a local model, or of a hub model after fetching it.
+
+    Raises:
+        PolicyError: neither exists.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        missing = [
+            name for name in ("config.json", "tokenizer_config.json") if not (path / name).is_file()
+        ]
+        if missing:
+            raise PolicyError(
+                f"model '{model}' is a directory without {' and '.join(missing)}: give one in "
+                "Hugging Face format, as save_pretrained writes it"
+            )
+        return path.resolve()
+    if path.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+        raise PolicyError(
+            f"model '{model}' does not exist: give `embedded`, a directory in Hugging Face format, "
+            "or a hub id such as Qwen/Qwen3-1.7B"
+        )
+    return _fetch(model, say)
+
+
+def _fetch(model: str, say: Say) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    say(f"fetching {model} from the hub")
+    patterns = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+    try:
+        return Path(snapshot_download(model, allow_patterns=patterns))
+    except GatedRepoError as error:
+        raise PolicyError(
+            f"model '{model}' needs its owner's consent: ask for access on its hub page, then log "
+            "in with `hf auth login`"
+        ) from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise PolicyError(
+            f"model '{model}' is neither a directory here nor a model on the hub: check the "
+            "spelling, or give `embedded`"
+        ) from error
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise PolicyError(
+            f"model '{model}' is not a directory here and the hub cannot be reached: connect to "
+            "the network, unset HF_HUB_OFFLINE, or give a local directory"
+        ) from error
+
+
+def cache_root() -> Path:
+    root = os.environ.get("ASSAY_CACHE") or "~/.cache/assay"
+    return Path(root).expanduser() / "policies"
+
+
+def fingerprint(recipe: Recipe, source: Path | None) -> str:
+    """Hex digest of everything that decides what the policy will be."""
+    text = json.dumps(_ingredients(recipe, source), sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:20]
+
+
+def _ingredients(recipe: Recipe, source: Path | None) -> dict[str, Any]:
+    """What a policy is made from, by name; also written beside it, for whoever wonders later."""
+    made_of: dict[str, Any] = {
+        "model": recipe.model,
+        "seed": recipe.seed,
+        "versions": {name: version(name) for name in LIBRARIES},
+        "sources": {name: _source_digest(getsourcefile(import_module(name))) for name in MODULES},
+    }
+    if source is None:
+        made_of["embedded"] = recipe.embedded.model_dump()
+    else:
+        made_of["files"] = [
+            [file.name, file.stat().st_size, file.stat().st_mtime_ns]
+            for file in sorted(source.iterdir())
+            if file.is_file()
+        ]
+    if recipe.sft is not None:
+        made_of["sft"] = recipe.sft.model_dump()
+        made_of["learner"] = recipe.learner.model_dump(include={"dtype", "threads"})
+        data = recipe.sft.data
+        if data is None:
+            made_of["envs"] = [[spec.model_dump(), _env_digest(spec)] for spec in recipe.envs]
+        elif Path(data).is_file():
+            made_of["data"] = _source_digest(data)
+    return made_of
+
+
+def _env_digest(spec: Any) -> str:
+    env = type(make_env(spec.name, spec.options))
+    return _source_digest(getsourcefile(env))
+
+
+def _source_digest(file: str | None) -> str:
+    return sha256(Path(file).read_bytes()).hexdigest() if file else ""
+
+
+@contextmanager
+def _locked(target: Path, say: Say) -> Any:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{target}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("waiting for another process that makes the same policy")
+        try:
+            lock.acquire(timeout=LOCK_DEADLINE_S)
+        except Timeout as error:
+            raise PolicyError(
+                f"another process has been making the same policy for {LOCK_DEADLINE_S:.0f} s: "
+                f"stop it; it holds {lock.lock_file}"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make(scratch: Path, recipe: Recipe, source: Path | None, say: Say) -> None:
+    """Write the policy into `scratch`, which does not exist yet."""
+    from rl.chat import ChatError
+    from rl.embedded import make_embedded
+    from rl.sft import SftError, warm_start
+
+    try:
+        if source is None:
+            say("making the embedded policy")
+            source = scratch if recipe.sft is None else scratch / "untrained"
+            make_embedded(source, recipe.embedded, recipe.seed)
+        if recipe.sft is not None:
+            warm_start(source, scratch, recipe, recipe.sft, say)
+        shutil.rmtree(scratch / "untrained", ignore_errors=True)
+    except (ChatError, SftError, ValueError, OSError) as error:
+        raise PolicyError(str(error)) from error
+
+
+def count_parameters(directory: Path) -> int:
+    """Number of weights in a directory's safetensors files; 0 if it keeps them in another format.
+
+    Reads the headers only: 8 bytes of length, then JSON (the safetensors format).
+    """
+    count = 0
+    for file in directory.glob("*.safetensors"):
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        for name, tensor in header.items():
+            size = 1
+            for length in tensor["shape"] if name != "__metadata__" else [0]:
+                size *= length
+            count += size
+    return count
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A resolved recipe, as the supervisor writes it."""
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, ValidationError, yaml.YAMLError) as error:
+        raise PolicyError(f"--recipe {path} is not a resolved recipe: {error}") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m rl.policy", description=__doc__)
+    parser.add_argument("--recipe", type=Path, required=True, help="resolved recipe, YAML")
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write: path, cached, ...")
+    args = parser.parse_args(argv)
+    try:
+        policy = starting_policy(read_recipe(args.recipe), lambda line: print(line, flush=True))
+    except PolicyError as error:
+        print(error, file=sys.stderr)
+        return 2
+    scratch = args.out.with_name(args.out.name + ".tmp")
+    scratch.write_text(json.dumps(asdict(policy)))
+    scratch.rename(args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
