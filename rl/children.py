@@ -1,0 +1,173 @@
+"""Child processes: started with a log, told to end, and never left behind.
+
+Every process of a run carries the variable ASSAY_RUN with the run directory. That is how whatever a
+child started in turn (a server's engine process, say) is found, also after the supervisor was
+killed without a chance to clean up: a guard process of its own session sees the supervisor's pipe
+close and ends what is left.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+RUN_VARIABLE = "ASSAY_RUN"
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class ChildDied(RuntimeError):
+    """A child process ended that should not have. The message has its name, code and last lines."""
+
+
+@dataclass
+class Child:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def returncode(self) -> int | None:
+        return self.process.poll()
+
+    def last_lines(self, n: int = 15) -> str:
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - 16384))
+            lines = file.read().decode(errors="replace").splitlines()
+        return "\n".join(f"    {line}" for line in lines[-n:]) or "    (it printed nothing)"
+
+    def died(self, doing: str) -> ChildDied:
+        """The error to raise for this child, which ended while `doing`."""
+        return ChildDied(
+            f"{self.name} ended while {doing}: {describe_exit(self.process.returncode)}. Its last "
+            f"lines (all of them in {self.log}):\n{self.last_lines()}"
+        )
+
+
+def describe_exit(code: int | None) -> str:
+    if code is None:
+        return "still running"
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    hint = " (killed; out of memory is the usual cause)" if name == "SIGKILL" else ""
+    return f"signal {name}{hint}"
+
+
+def start(
+    name: str,
+    argv: Sequence[str],
+    *,
+    run_dir: Path,
+    environment: dict[str, str],
+    pass_fds: Sequence[int] = (),
+) -> Child:
+    """Start a child in a session of its own, its output in <run_dir>/logs/<name>.log.
+
+    A session of its own keeps the terminal's Ctrl-C away from it: the supervisor decides the order
+    in which things end. The kernel kills it when the supervisor is gone.
+    """
+    log = run_dir / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    with log.open("ab") as file:
+        file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(argv)}\n".encode())
+        file.flush()
+        process = subprocess.Popen(  # noqa: S603
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment, RUN_VARIABLE: str(run_dir)},
+            start_new_session=True,
+            pass_fds=pass_fds,
+            preexec_fn=die_with_parent,
+        )
+    return Child(name, process, log)
+
+
+def stop(children: Sequence[Child], *, run_dir: Path, grace_s: float = 10.0) -> None:
+    """End the children: politely, then not; then whatever else of this run is alive."""
+    for child in children:
+        if child.returncode() is None:
+            child.process.terminate()
+    end = time.monotonic() + grace_s
+    for child in children:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.process.wait(max(0.0, end - time.monotonic()))
+    kill_run(run_dir)
+    for child in children:
+        child.process.wait()
+
+
+def processes_of(run_dir: Path) -> list[psutil.Process]:
+    """Every live process but this one that carries the run's variable."""
+    found = []
+    for process in psutil.process_iter():
+        # Processes of others, and those that ended meanwhile, do not show their environment.
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(RUN_VARIABLE) == str(run_dir):
+                found.append(process)
+    return found
+
+
+def kill_run(run_dir: Path, deadline_s: float = 20.0) -> None:
+    """Kill every process of the run but this one, and see them gone.
+
+    Raises:
+        RuntimeError: some are still there at the deadline.
+    """
+    end = time.monotonic() + deadline_s
+    while alive := [p for p in processes_of(run_dir) if _can_end(p)]:
+        if time.monotonic() > end:
+            pids = ", ".join(str(p.pid) for p in alive)
+            raise RuntimeError(f"processes of {run_dir} do not end when killed: {pids}")
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        # Not psutil.wait_procs: it would take the exit codes of our own children away from Popen.
+        time.sleep(0.02)
+
+
+def _can_end(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def start_guard(run_dir: Path) -> IO[bytes]:
+    """Start the guard of a run. It acts when the returned pipe closes: keep it to the end."""
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "rl.children", str(run_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    return process.stdin
+
+
+def _guard(run_dir: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.stdin.buffer.read()  # returns when the supervisor is gone, however it went
+    kill_run(run_dir)
+
+
+if __name__ == "__main__":
+    _guard(Path(sys.argv[1]))

@@ -1,0 +1,71 @@
+"""avg@k and pass@k of the weights now in the rollout servers, on held-out tasks."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rl.config import Evaluation, Recipe
+from rl.engine import Sampling
+from rl.rollouts import Rollouts
+from rl.statistics import Estimate, mean_over_problems, pass_at_k
+from rl.tasks import Drawn
+from rl.types import Group, Stop
+from verifiers.verdict import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What an evaluation found. Intervals are 95 %, over problems."""
+
+    problems: int
+    samples: int  # answers per problem, the k of avg_at_k
+    avg_at_k: Estimate  # mean score
+    pass_at_k: Estimate  # share of problems with a right answer among `samples`
+    truncated_fraction: float  # of answers
+    broken: int  # answers whose verifier failed; left out of both figures
+    mean_tokens: float  # per answer
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {
+            "avg_at_k": self.avg_at_k._asdict(),
+            "pass_at_k": self.pass_at_k._asdict(),
+        }
+
+
+async def evaluate(
+    rollouts: Rollouts, held_out: Sequence[Drawn], recipe: Recipe
+) -> tuple[Scores, list[Group]]:
+    """Answer every held-out task `evaluation.samples` times and score the answers."""
+    evaluation = recipe.evaluation
+    sampling = Sampling(
+        max_new_tokens=recipe.rollout.max_new_tokens,
+        temperature=evaluation.temperature,
+        n=evaluation.samples,
+    )
+    groups = await rollouts.groups(held_out, sampling)
+    return score(groups, evaluation), groups
+
+
+def score(groups: Sequence[Group], evaluation: Evaluation) -> Scores:
+    """The figures of an evaluation; broken verdicts are counted, and count neither way.
+
+    Raises:
+        ValueError: every verdict of every problem is broken.
+    """
+    judged = [[g for g in group if g.verdict.outcome is not Outcome.BROKEN] for group in groups]
+    kept = [group for group in judged if group]
+    right = [sum(g.verdict.outcome is Outcome.CORRECT for g in group) for group in kept]
+    members = [g for group in groups for g in group]
+    lengths = [len(g.rollout.completion.tokens) for g in members]
+    truncated = sum(g.rollout.completion.stop is Stop.LENGTH for g in members)
+    return Scores(
+        problems=len(groups),
+        samples=evaluation.samples,
+        avg_at_k=mean_over_problems([sum(g.verdict.score for g in x) / len(x) for x in kept]),
+        pass_at_k=mean_over_problems(
+            [pass_at_k(len(x), c, len(x)) for x, c in zip(kept, right, strict=True)]
+        ),
+        truncated_fraction=truncated / len(members),
+        broken=len(members) - sum(map(len, kept)),
+        mean_tokens=sum(lengths) / len(lengths),
+    )

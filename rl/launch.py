@@ -1,0 +1,158 @@
+"""`assay train` and `assay eval`, as the supervisor's process runs them."""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rl.config import Recipe
+from rl.errors import UserError
+from rl.hardware import find_hardware
+from rl.load import dump, load_recipe, read_resolved
+from rl.plan import Plan, make_plan
+from rl.progress import Progress, before_after
+from rl.record import RunDirectory, versions
+from rl.supervisor import Interrupted, Supervisor
+
+POLICY_DEADLINE_S = 6 * 3600.0  # a hub download and a warm start on a slow machine
+
+
+def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
+    """Run a recipe to its end, or resume it; the exit code for the shell."""
+    hardware = find_hardware()
+    recipe = load_recipe(path, overrides, profile=hardware.kind)
+    plan = make_plan(recipe, hardware)
+    if dry_run:
+        print(dump(recipe), *plan.lines, sep="\n")
+        return 0
+    run_dir = Path(recipe.run_dir or _default_directory(path, recipe)).absolute()
+    with Progress(recipe.steps) as progress:
+        for line in plan.lines:
+            progress.say(line)
+        try:
+            summary = _summary(run_dir, recipe) or _train(run_dir, recipe, plan, progress)
+        except Interrupted:
+            progress.say(f"interrupted; the same command resumes it\n{run_dir}")
+            return 130
+        if "stopped" in summary:
+            progress.say(f"{summary['stopped']}; the same command resumes it\n{run_dir}")
+            return 130
+        progress.show(before_after(summary))
+        progress.say(str(run_dir))
+    return 0
+
+
+def _default_directory(path: Path, recipe: Recipe) -> str:
+    digest = hashlib.sha256(dump(recipe).encode()).hexdigest()[:8]
+    return f"runs/{path.stem}-{digest}"
+
+
+def _summary(run_dir: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The summary of a run that is complete; checks that the directory belongs to this recipe.
+
+    Raises:
+        UserError: the directory holds a run of another recipe.
+    """
+    stored = run_dir / "recipe.yaml"
+    if stored.exists():
+        old = read_resolved(stored).model_dump(mode="json")
+        new = recipe.model_dump(mode="json")
+        differing = sorted(key for key in new if new[key] != old[key])
+        if differing:
+            raise UserError(
+                f"{run_dir} holds a run of another recipe (differing: {', '.join(differing)}); "
+                "choose another directory with run_dir=DIR"
+            )
+    summary = run_dir / "summary.json"
+    return json.loads(summary.read_text()) if summary.exists() else None
+
+
+def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dict[str, Any]:
+    begin = time.monotonic()
+    with Supervisor(run_dir, progress) as supervisor:
+        directory = _prepare(run_dir, recipe)
+        model = _starting_policy(supervisor)
+        policy_s = time.monotonic() - begin
+        urls, key = supervisor.serve(model, recipe, plan)
+        summary = supervisor.lead(
+            ["train", str(run_dir), "--model", model, "--servers", *urls],
+            environment={"ASSAY_API_KEY": key},
+            gpus=plan.rank_gpus,
+            doing="starting the learner",
+            deadline_s=recipe.engine.start_deadline_s,
+        )
+        if "stopped" in summary:
+            return summary
+        summary["time"]["policy_s"] = round(policy_s, 1)
+        summary["time"]["wall_s"] = round(time.monotonic() - begin, 1)
+        directory.write_json("summary.json", summary)
+        return summary
+
+
+def evaluate(model: str, path: Path | None, overrides: Sequence[str]) -> int:
+    """Score a model, checkpoint or run directory on the held-out tasks of a recipe."""
+    hardware = find_hardware()
+    checkpoint = _run_checkpoint(Path(model))
+    path = path or (Path(model) / "recipe.yaml" if checkpoint else None)
+    if path is None:
+        raise UserError(
+            f"{model} is not a run directory, so the tasks are not known: name a recipe with "
+            "--recipe recipes/math_grpo.yaml"
+        )
+    fixed = [f"model={json.dumps(str(checkpoint or model))}", "sft=null"]
+    recipe = load_recipe(path, [*overrides, *fixed], profile=hardware.kind)
+    plan = make_plan(recipe, hardware)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    run_dir = Path(recipe.run_dir or f"runs/eval-{Path(model).name}-{stamp}").absolute()
+    with Progress(0) as progress:
+        try:
+            with Supervisor(run_dir, progress) as supervisor:
+                directory = _prepare(run_dir, recipe)
+                policy = _starting_policy(supervisor)
+                urls, key = supervisor.serve(policy, recipe, plan)
+                scores = supervisor.lead(
+                    ["eval", str(run_dir), "--model", policy, "--servers", *urls],
+                    environment={"ASSAY_API_KEY": key},
+                    gpus=[""],
+                    doing="starting the evaluation",
+                    deadline_s=recipe.engine.start_deadline_s,
+                )
+                directory.write_json("summary.json", {"model": model, **scores})
+        except Interrupted:
+            progress.say("interrupted")
+            return 130
+        progress.say(str(run_dir))
+    return 0
+
+
+def _run_checkpoint(run_dir: Path) -> Path | None:
+    """The newest checkpoint of a run directory; None if `run_dir` is none."""
+    if not (run_dir / "recipe.yaml").exists():
+        return None
+    found = sorted((run_dir / "checkpoints").glob("step-*"))
+    if not found:
+        raise UserError(f"{run_dir} has no checkpoint yet; let the run go on to its first one")
+    return found[-1].absolute()
+
+
+def _prepare(run_dir: Path, recipe: Recipe) -> RunDirectory:
+    directory = RunDirectory(run_dir)
+    if not (run_dir / "recipe.yaml").exists():
+        directory.write_json("versions.json", versions())
+        directory.write_text("recipe.yaml", dump(recipe))
+    return directory
+
+
+def _starting_policy(supervisor: Supervisor) -> str:
+    """Make, fetch or find the starting policy in a process of its own; its directory."""
+    result = supervisor.run_dir / "policy.json"
+    argv = [sys.executable, "-m", "rl.policy"]
+    argv += ["--recipe", str(supervisor.run_dir / "recipe.yaml"), "--out", str(result)]
+    child = supervisor.start("policy", argv, {})
+    supervisor.finish(child, "making the starting policy", POLICY_DEADLINE_S)
+    found = json.loads(result.read_text())
+    supervisor.progress.say(f"policy      {found['path']}")
+    return found["path"]

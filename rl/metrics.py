@@ -1,0 +1,106 @@
+"""Rows for metrics.jsonl and samples.jsonl. A name says what, over which rollouts, which unit."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from rl.alarms import Signs
+from rl.batch import Packed
+from rl.types import Group, Stop, Update
+from verifiers.verdict import Outcome
+
+
+def step_row(
+    step: int, groups: list[Group], packed: Packed, update: Update, agreement: float
+) -> dict[str, Any]:
+    """One step in numbers. Equal for equal recipe and seed; the time is added by the caller."""
+    members = [g for group in groups for g in group]
+    lengths = sorted(len(g.rollout.completion.tokens) for g in members)
+    outcomes = Counter(str(g.verdict.outcome) for g in members)
+    return {
+        "step": step,
+        "reward": mean_reward(groups),
+        "outcomes": {str(o): outcomes[str(o)] / len(members) for o in Outcome},
+        "signal_fraction": packed.signal_groups / len(groups),
+        "skipped": dict(Counter(why for group in packed.skipped for why in group if why)),
+        "truncated_fraction": _truncated(groups),
+        "staleness_max": update.version - 1 - min(g.rollout.version for g in members),
+        "response_tokens": {
+            "sum": sum(lengths),
+            "mean": sum(lengths) / len(lengths),
+            "p95": lengths[int(0.95 * (len(lengths) - 1))],
+            "max": lengths[-1],
+        },
+        "loss": update.loss,
+        "grad_norm": update.grad_norm,
+        "lr": update.lr,
+        "clip_fraction": update.clip_fraction,
+        "mismatch_kl": update.mismatch_kl,
+        "logprob_diff_mean": update.logprob_diff_mean,
+        "logprob_diff_max": update.logprob_diff_max,
+        "ratio_max": update.ratio_max,
+        "n_tokens": update.n_tokens,
+        "n_trained_tokens": update.n_trained_tokens,
+        "n_micro_batches": update.n_micro_batches,
+        "weights_logprob_diff": agreement,
+    }
+
+
+def mean_reward(groups: list[Group]) -> float:
+    """Over every rollout with a verdict, those of skipped groups too; 0 where there is none."""
+    rewards = [g.reward for group in groups for g in group if _judged(g.verdict.outcome)]
+    return sum(rewards) / len(rewards) if rewards else 0.0
+
+
+def signs(step: int, groups: list[Group], packed: Packed, update: Update) -> Signs:
+    """What the alarms look at."""
+    members = [g for group in groups for g in group]
+    broken = [g.verdict for g in members if not _judged(g.verdict.outcome)]
+    return Signs(
+        step=step,
+        reward=mean_reward(groups),
+        signal_groups=packed.signal_groups,
+        truncated_fraction=_truncated(groups),
+        broken_fraction=len(broken) / len(members),
+        mismatch_kl=update.mismatch_kl,
+        broken_example=broken[0].detail if broken else "",
+    )
+
+
+def sample_rows(
+    step: int, groups: list[Group], *, split: str, training: Packed | None
+) -> Iterator[dict[str, Any]]:
+    """One row per answer; `training` says what became of it in the update, None: no update."""
+    for g, group in enumerate(groups):
+        for s, graded in enumerate(group):
+            rollout, verdict = graded.rollout, graded.verdict
+            row = {
+                "step": step,
+                "split": split,
+                "id": f"{split}/{step}/{g}/{s}",
+                "env": rollout.env,
+                "task": rollout.task.key[:16],
+                "prompt": [{"role": m.role, "content": m.content} for m in rollout.task.messages],
+                "truth": rollout.task.truth,
+                "response": rollout.response,
+                "stop": str(rollout.completion.stop),
+                "prompt_tokens": len(rollout.prompt_tokens),
+                "response_tokens": len(rollout.completion.tokens),
+                "versions": [list(span) for span in rollout.completion.spans],
+                "verdict": verdict.to_json(),
+                "reward": graded.reward,
+            }
+            if training is not None:
+                row["advantage"] = training.advantages[g][s]
+                row["trained"] = training.skipped[g][s] is None
+                row["skipped"] = training.skipped[g][s]
+            yield row
+
+
+def _judged(outcome: Outcome) -> bool:
+    return outcome is not Outcome.BROKEN
+
+
+def _truncated(groups: list[Group]) -> float:
+    members = [g for group in groups for g in group]
+    return sum(g.rollout.completion.stop is Stop.LENGTH for g in members) / len(members)

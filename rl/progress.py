@@ -1,0 +1,93 @@
+"""What the user sees while a run goes on: one live line on a terminal, plain lines elsewhere."""
+
+import time
+from collections import deque
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+LINE_EVERY_S = 5.0  # between plain step lines, where there is no terminal
+
+
+class Progress:
+    """Shows steps, waits and warnings. Close it, or use it as a context manager."""
+
+    def __init__(self, steps: int, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._steps = steps
+        self._reason, self._since, self._deadline_s = "starting", time.monotonic(), 0.0
+        self._last: dict[str, Any] = {}
+        self._recent: deque[float] = deque(maxlen=20)  # seconds per step
+        self._printed_at = 0.0
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def wait(self, reason: str, deadline_s: float) -> None:
+        """Show what the run waits for, from now on, and how long it will at most."""
+        if not self._console.is_terminal and not self._last and reason != self._reason:
+            self._console.print(f"... {reason} (at most {deadline_s:.0f} s)", markup=False)
+        self._reason, self._since, self._deadline_s = reason, time.monotonic(), deadline_s
+
+    def say(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style=style))
+
+    def show(self, table: Table) -> None:
+        self._console.print(table)
+
+    def step(self, row: dict[str, Any]) -> None:
+        self._last = row
+        self._recent.append(sum(row["time"].values()))
+        plain = not self._console.is_terminal
+        due = time.monotonic() - self._printed_at >= LINE_EVERY_S or row["step"] == self._steps
+        if plain and due:
+            self._console.print(self._numbers(), markup=False)
+            self._printed_at = time.monotonic()
+
+    def tick(self) -> None:
+        """Redraw; called often by whoever waits."""
+        if self._console.is_terminal:
+            waited = time.monotonic() - self._since
+            limit = f" of at most {self._deadline_s:.0f}" if self._deadline_s else ""
+            line = f"{self._numbers()}\n{self._reason} ({waited:.0f}{limit} s)"
+            self._live.update(Text(line))
+
+    def _numbers(self) -> str:
+        row = self._last
+        if not row:
+            return f"step 0/{self._steps}"
+        took = row["time"]
+        left = (self._steps - row["step"]) * sum(self._recent) / len(self._recent)
+        return (
+            f"step {row['step']}/{self._steps}  reward {row['reward']:.3f}  "
+            f"signal {row['signal_fraction']:.0%}  truncated {row['truncated_fraction']:.0%}  "
+            f"sampled {row['response_tokens']['sum'] / took['sample_s']:,.0f} tok/s  "
+            f"trained {row['n_trained_tokens'] / took['learn_s']:,.0f} tok/s  "
+            f"KL {row['mismatch_kl']:.1e}  left {left / 60:.1f} min"
+        )
+
+
+def before_after(summary: dict[str, Any]) -> Table:
+    """The table at the end of a run."""
+    k = summary["samples"]
+    table = Table(title=f"{summary['problems']} held-out problems, {k} answers each")
+    for column in ("", "before", "after", "95 % interval after"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, label in (("avg_at_k", f"avg@{k}"), ("pass_at_k", f"pass@{k}")):
+        before, after = summary["before"][name], summary["after"][name]
+        table.add_row(
+            label,
+            f"{before['value']:.3f}",
+            f"{after['value']:.3f}",
+            f"{after['low']:.3f} to {after['high']:.3f}",
+        )
+    return table

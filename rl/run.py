@@ -1,0 +1,184 @@
+"""One learner rank, or the lead of an evaluation: wires the parts and runs them.
+
+Started by rl/launch.py. Rank 0 runs the loop and talks to the supervisor; the others follow it.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from rl.chat import encode
+from rl.checkpoint import latest_checkpoint
+from rl.config import Recipe
+from rl.engine import Engine
+from rl.errors import UserError
+from rl.evaluate import evaluate
+from rl.events import Events
+from rl.learner import Learner
+from rl.load import read_resolved
+from rl.metrics import sample_rows
+from rl.record import RunDirectory, Trackers
+from rl.rollouts import Rollouts
+from rl.tasks import Tasks
+from rl.train import Run, Stopped, train
+from rl.weights import WeightPublisher
+from verifiers.pool import Limits, VerifierPool
+
+MAX_PROBE_TOKENS = 128
+
+
+def main() -> int:
+    arguments = _arguments()
+    directory = RunDirectory(arguments.run_dir)
+    recipe = read_resolved(directory.path / "recipe.yaml")
+    rank = int(os.environ["RANK"])
+    if rank == 0:
+        return _lead(arguments, directory, recipe, Events.from_environment())
+    try:
+        _learner(arguments.model, recipe, directory).follow()
+    except UserError as error:  # rank 0 meets the same and tells the supervisor
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("role", choices=["train", "eval"])
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--model", required=True, help="directory of the starting policy")
+    parser.add_argument("--servers", nargs="+", required=True, help="URLs of the rollout servers")
+    return parser.parse_args()
+
+
+def _lead(
+    arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
+) -> int:
+    """The one place that turns errors a user can mend into a message for the supervisor."""
+    role = {"train": _train, "eval": _eval}[arguments.role]
+    try:
+        summary = asyncio.run(role(arguments, directory, recipe, events))
+    except Stopped as stopped:
+        summary = {"stopped": str(stopped)}
+    except (UserError, LookupError) as error:
+        events.failed(str(error))
+        return 1
+    events.done(summary)
+    return 0
+
+
+def _learner(model: str, recipe: Recipe, directory: RunDirectory) -> Learner:
+    learner = Learner(model, recipe, int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    newest = latest_checkpoint(directory.checkpoints)
+    if newest is not None:
+        learner.load(newest)
+    return learner
+
+
+async def _train(
+    arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
+) -> dict[str, Any]:
+    asked: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
+    begin = time.monotonic()
+    learner = _learner(arguments.model, recipe, directory)
+    directory.rewind(learner.version)
+    if learner.version:
+        events.say(f"resuming after step {learner.version}")
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    tasks = Tasks(recipe)
+    async with (
+        Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
+        _pool(recipe, directory) as pool,
+    ):
+        events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
+        await engine.wait_ready(recipe.engine.start_deadline_s)
+        started_s = time.monotonic() - begin
+        run = Run(
+            recipe=recipe,
+            tasks=tasks,
+            rollouts=Rollouts(tokenizer, engine, pool, recipe),
+            learner=learner,
+            engine=engine,
+            publisher=WeightPublisher(engine, recipe),
+            probe=_probe(tokenizer, tasks),
+            directory=directory,
+            trackers=Trackers(recipe, directory),
+            events=events,
+            stop_requested=lambda: bool(asked),
+        )
+        try:
+            await train(run)
+        finally:
+            learner.close()
+    return _summary(recipe, directory, started_s)
+
+
+async def _eval(
+    arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
+) -> dict[str, Any]:
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    tasks = Tasks(recipe)
+    async with (
+        Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
+        _pool(recipe, directory) as pool,
+    ):
+        events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
+        await engine.wait_ready(recipe.engine.start_deadline_s)
+        n_answers = recipe.evaluation.problems * recipe.evaluation.samples
+        events.wait(f"evaluating: {n_answers} answers", recipe.rollout.deadline_s)
+        rollouts = Rollouts(tokenizer, engine, pool, recipe)
+        scores, groups = await evaluate(rollouts, tasks.held_out, recipe)
+    directory.append("samples.jsonl", sample_rows(0, groups, split="test", training=None))
+    k = scores.samples
+    events.say(f"avg@{k} {scores.avg_at_k}, pass@{k} {scores.pass_at_k}")
+    return scores.to_json()
+
+
+def _pool(recipe: Recipe, directory: RunDirectory) -> VerifierPool:
+    limits = Limits(recipe.verify.deadline_s, recipe.verify.cpu_s, recipe.verify.memory_mib)
+    return VerifierPool(
+        "envs.registry:judge",
+        workers=recipe.verify.workers,
+        limits=limits,
+        log_path=directory.logs / "verifiers.log",
+    )
+
+
+def _probe(tokenizer: Any, tasks: Tasks) -> list[int]:
+    """A fixed prompt with a solution behind it, on which servers and learner are compared."""
+    first = tasks.held_out[0]
+    solution = tokenizer.encode(first.solution, add_special_tokens=False)
+    return [*encode(tokenizer, first.task), *solution][:MAX_PROBE_TOKENS]
+
+
+def _summary(recipe: Recipe, directory: RunDirectory, started_s: float) -> dict[str, Any]:
+    before, after = directory.evaluation(0), directory.evaluation(recipe.steps)
+    assert before is not None
+    assert after is not None
+    spent: dict[str, float] = {}
+    for row in directory.rows("metrics.jsonl"):
+        for phase, seconds in row["time"].items():
+            spent[phase] = round(spent.get(phase, 0.0) + seconds, 1)
+    return {
+        "problems": after["problems"],
+        "samples": after["samples"],
+        "before": {key: before[key] for key in ("avg_at_k", "pass_at_k")},
+        "after": {key: after[key] for key in ("avg_at_k", "pass_at_k")},
+        "steps": recipe.steps,
+        "seed": recipe.seed,
+        "time": {"start_s": round(started_s, 1), **spent},
+        "versions": "versions.json",
+        "checkpoint": str(latest_checkpoint(directory.checkpoints)),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The loop: draw tasks, roll out and verify, learn, publish the weights. And what goes with it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rl.alarms import Alarms
+from rl.batch import Packed, pack
+from rl.checkpoint import save_checkpoint
+from rl.config import Recipe
+from rl.engine import Engine, Sampling
+from rl.evaluate import evaluate
+from rl.events import Events
+from rl.learner import Learner
+from rl.metrics import sample_rows, signs, step_row
+from rl.record import RunDirectory, Trackers
+from rl.rollouts import Rollouts
+from rl.tasks import Tasks
+from rl.types import Group
+from rl.weights import WeightPublisher
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the user asked
+    """Training ended early because it was asked to; a checkpoint was written."""
+
+
+@dataclass
+class Clock:
+    """Wall seconds by phase, since the last reading."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        spent = time.perf_counter() - begin
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + spent
+
+    def read(self) -> dict[str, float]:
+        read, self.seconds = self.seconds, {}
+        return read
+
+
+@dataclass
+class Run:
+    """The parts of a run, wired by rl/run.py."""
+
+    recipe: Recipe
+    tasks: Tasks
+    rollouts: Rollouts
+    learner: Learner
+    engine: Engine
+    publisher: WeightPublisher
+    probe: list[int]  # tokens of the fixed prompt on which servers and learner are compared
+    directory: RunDirectory
+    trackers: Trackers
+    events: Events
+    stop_requested: Callable[[], bool]
+    clock: Clock = field(default_factory=Clock)
+
+
+async def train(run: Run) -> None:
+    """Improve the policy until step `recipe.steps`, going on after step `learner.version`.
+
+    Raises:
+        Stopped: at the end of a step, after the user asked; a checkpoint was written.
+        UserError and its kinds: the run cannot go on; the last checkpoint is whole.
+    """
+    recipe, learner, alarms = run.recipe, run.learner, Alarms(run.recipe)
+    sampling = Sampling(
+        recipe.rollout.max_new_tokens, recipe.rollout.temperature, n=recipe.group_size
+    )
+    await publish(run)
+    if run.directory.evaluation(learner.version) is None:
+        await hold_out(run, learner.version)
+
+    for step in range(learner.version + 1, recipe.steps + 1):
+        run.events.wait(f"step {step}: sampling and verifying", recipe.rollout.deadline_s)
+        with run.clock("sample"):
+            groups = await run.rollouts.groups(run.tasks.step(step), sampling)
+
+        run.events.wait(f"step {step}: learning", recipe.learner.collective_deadline_s)
+        with run.clock("learn"):
+            packed = pack(groups, recipe)
+            update = learner.update(packed.batch)
+
+        agreement = await publish(run)
+        record(run, step, groups, packed, step_row(step, groups, packed, update, agreement))
+        for warning in alarms.check(signs(step, groups, packed, update)):
+            run.events.say(warning)
+
+        stopping = run.stop_requested()
+        if step % recipe.checkpoint.every == 0 or step == recipe.steps or stopping:
+            checkpoint(run, step)
+        if stopping and step < recipe.steps:
+            raise Stopped(f"stopped after step {step} of {recipe.steps}")
+        every = recipe.evaluation.every
+        if step == recipe.steps or (every and step % every == 0):
+            await hold_out(run, step)
+
+
+async def publish(run: Run) -> float:
+    """Bring the learner's weights to every server, and prove that they are there.
+
+    Returns:
+        Largest mean |server - learner| over the log-probabilities of the probe, nats per token.
+
+    Raises:
+        EngineError: a server did not take the weights, or samples from other ones.
+    """
+    version = run.learner.version
+    run.events.wait(f"weights {version} to the servers", run.recipe.engine.update_deadline_s)
+    with run.clock("publish"):
+        await run.publisher.publish(run.learner.weights(), version)
+        own = run.learner.logprobs(run.probe)
+        return await run.engine.assert_agrees(
+            run.probe, own, version, run.recipe.weights.max_logprob_diff
+        )
+
+
+async def hold_out(run: Run, step: int) -> None:
+    """Evaluate on the held-out tasks and record it as the evaluation after `step`."""
+    evaluation = run.recipe.evaluation
+    answers = evaluation.problems * evaluation.samples
+    run.events.wait(f"evaluating: {answers} answers", run.recipe.rollout.deadline_s)
+    with run.clock("evaluate"):
+        scores, groups = await evaluate(run.rollouts, run.tasks.held_out, run.recipe)
+    run.directory.append(
+        "samples.jsonl", sample_rows(step, groups, split="test", training=None)
+    )
+    run.directory.append("evals.jsonl", [{"step": step, **scores.to_json()}])
+    run.events.say(
+        f"held out, after step {step}: avg@{scores.samples} {scores.avg_at_k}, "
+        f"pass@{scores.samples} {scores.pass_at_k}"
+    )
+
+
+def record(run: Run, step: int, groups: list[Group], packed: Packed, row: dict[str, Any]) -> None:
+    """Write the step's metrics and answers, and show them on the progress line."""
+    row["time"] = {f"{phase}_s": round(s, 4) for phase, s in run.clock.read().items()}
+    run.directory.append("samples.jsonl", sample_rows(step, groups, split="train", training=packed))
+    run.directory.append("metrics.jsonl", [row])
+    run.trackers.log(row)
+    run.events.step(row)
+
+
+def checkpoint(run: Run, step: int) -> None:
+    run.events.wait(f"step {step}: checkpoint", run.recipe.learner.collective_deadline_s)
+    with run.clock("checkpoint"):
+        save_checkpoint(run.directory.checkpoints, run.learner, keep=run.recipe.checkpoint.keep)
