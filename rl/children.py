@@ -87,7 +87,7 @@ def start(
     with log.open("ab") as file:
         file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(argv)}\n".encode())
         file.flush()
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -151,7 +151,7 @@ def _can_end(process: psutil.Process) -> bool:
 
 def start_guard(run_dir: Path) -> IO[bytes]:
     """Start the guard of a run. It acts when the returned pipe closes: keep it to the end."""
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-m", "rl.children", str(run_dir)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

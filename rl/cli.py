@@ -89,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     train = command("train", "train a policy as a recipe says", TRAIN)
     train.add_argument("recipe", type=Path, help="YAML file, such as recipes/math_grpo.yaml")
     train.add_argument("overrides", nargs="*", metavar="key.path=value")
-    train.add_argument("--dry-run", action="store_true", help="print recipe and plan, start nothing")
+    train.add_argument(
+        "--dry-run", action="store_true", help="print recipe and plan, start nothing"
+    )
 
     evaluate = command("eval", "score a policy on held-out tasks", EVAL)
     evaluate.add_argument("model", help="run directory, model directory or hub id")

@@ -9,10 +9,10 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
 import yaml
+from envs.registry import EnvError, make_env
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from envs.registry import EnvError, make_env
 from rl.config import EnvSpec, Recipe
 
 Path_ = tuple[str, ...]  # of keys, from the top of the recipe
@@ -92,9 +92,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, profile: str) -> R
         except RecipeError as error:
             # An override that fits the chosen profile need not fit the others.
             lines = str(error).splitlines()
-            mistakes += [
-                x for x in lines if name == profile or not x.startswith("override")
-            ]
+            mistakes += [x for x in lines if name == profile or not x.startswith("override")]
     if mistakes:
         raise RecipeError("\n".join(dict.fromkeys(mistakes)))
     return recipes[profile]
@@ -120,7 +118,7 @@ def _read(path: Path) -> _Source:
         raise RecipeError(f"{path}: cannot read the recipe: {reason}{hint}") from None
     try:
         node = yaml.compose(text, Loader=_Yaml)
-        data = yaml.load(text, Loader=_Yaml)  # noqa: S506 - a SafeLoader
+        data = yaml.load(text, Loader=_Yaml)
     except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"{path}: not valid YAML: {error}") from None
     if not _is_tree(data):
@@ -171,7 +169,7 @@ def _override(source: _Source, overrides: Sequence[str]) -> _Source:
         key, _, text = override.partition("=")
         keys = key.split(".")
         try:
-            value = yaml.load(text, Loader=_Yaml)  # noqa: S506 - a SafeLoader
+            value = yaml.load(text, Loader=_Yaml)
         except yaml.YAMLError:
             raise RecipeError(f"override {override!r}: the value is not valid YAML") from None
         result.data = _assign(result.data, keys, value, f"override {override!r}")

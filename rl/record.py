@@ -1,10 +1,10 @@
 """The run directory: everything a run knows about itself, in files a person can read.
 
-    recipe.yaml      the resolved recipe          versions.json   of everything installed
-    metrics.jsonl    one line per step            samples.jsonl   one line per sampled answer
-    evals.jsonl      one line per evaluation      summary.json    before, after, cost
-    logs/            of every child process       checkpoints/    step-000050/ ...
-    tensorboard/     the metrics once more
+recipe.yaml      the resolved recipe          versions.json   of everything installed
+metrics.jsonl    one line per step            samples.jsonl   one line per sampled answer
+evals.jsonl      one line per evaluation      summary.json    before, after, cost
+logs/            of every child process       checkpoints/    step-000050/ ...
+tensorboard/     the metrics once more
 """
 
 import json

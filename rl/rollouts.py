@@ -1,4 +1,4 @@
-"""Tasks -> groups of graded rollouts: sample, and verify every answer as soon as its group is in."""
+"""Tasks -> groups of graded rollouts: sample, and verify answers as soon as their group is in."""
 
 import asyncio
 import math
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.registry import job
+
 from rl.chat import decode, encode
 from rl.config import Recipe
 from rl.engine import Engine, Sampling

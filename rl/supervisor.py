@@ -24,7 +24,7 @@ GRACE_S = 30.0  # past a deadline, before the supervisor acts in the place of wh
 POLL_S = 0.05
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the user asked
+class Interrupted(Exception):
     """The user ended the run."""
 
 
@@ -57,9 +57,7 @@ class Supervisor:
     def start(
         self, name: str, argv: Sequence[str], environment: dict[str, str], fds: Sequence[int] = ()
     ) -> Child:
-        child = start(
-            name, argv, run_dir=self.run_dir, environment=environment, pass_fds=fds
-        )
+        child = start(name, argv, run_dir=self.run_dir, environment=environment, pass_fds=fds)
         self.children.append(child)
         return child
 
@@ -231,7 +229,7 @@ class _Follow:
             self._ranks[0].process.send_signal(signal.SIGUSR1)
 
     def _blame(self, failure: str) -> None:
-        """Raise for a failure that rank 0 reported; a dead process is its cause, not the symptom."""
+        """Raise for a failure that rank 0 reported; a dead process is its cause, not a symptom."""
         end = time.monotonic() + 2.0
         while time.monotonic() < end:
             for child in self._supervisor.children:

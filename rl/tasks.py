@@ -5,8 +5,9 @@ from hashlib import sha256
 from random import Random
 from typing import NamedTuple
 
-from envs.base import Env, Task
 from envs.registry import make_env
+
+from envs.base import Env, Task
 from rl.config import EnvSpec, Recipe
 
 

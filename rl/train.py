@@ -22,7 +22,7 @@ from rl.types import Group
 from rl.weights import WeightPublisher
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the user asked
+class Stopped(Exception):
     """Training ended early because it was asked to; a checkpoint was written."""
 
 
@@ -128,9 +128,7 @@ async def hold_out(run: Run, step: int) -> None:
     run.events.wait(f"evaluating: {answers} answers", run.recipe.rollout.deadline_s)
     with run.clock("evaluate"):
         scores, groups = await evaluate(run.rollouts, run.tasks.held_out, run.recipe)
-    run.directory.append(
-        "samples.jsonl", sample_rows(step, groups, split="test", training=None)
-    )
+    run.directory.append("samples.jsonl", sample_rows(step, groups, split="test", training=None))
     run.directory.append("evals.jsonl", [{"step": step, **scores.to_json()}])
     run.events.say(
         f"held out, after step {step}: avg@{scores.samples} {scores.avg_at_k}, "

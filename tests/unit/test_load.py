@@ -104,7 +104,7 @@ def test_a_key_set_twice_is_an_error(write):
 
 def test_a_missing_file_names_the_nearest_one(write):
     path = write(RECIPE)
-    with pytest.raises(RecipeError, match="No such file.*did you mean .*recipe.yaml"):
+    with pytest.raises(RecipeError, match=r"No such file.*did you mean .*recipe.yaml"):
         load_recipe(path.with_name("recipes.yaml"), profile="cpu")
 
 

@@ -1,0 +1,57 @@
+import socket
+
+import pytest
+
+from rl.cli import main
+from rl.errors import UserError
+from rl.supervisor import free_ports
+
+RECIPE = "recipes/math_grpo.yaml"
+
+
+def test_a_dry_run_prints_the_resolved_recipe_and_the_plan_and_starts_nothing(capsys, tmp_path):
+    run_dir = tmp_path / "run"
+    arguments = ["train", RECIPE, "--dry-run", "profile=cpu", f"run_dir={run_dir}", "steps=7"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "steps: 7" in printed
+    assert "32 groups x 8 = 256 answers" in printed
+    assert "servers     1 x vLLM" in printed
+    assert not run_dir.exists()
+
+
+def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(capsys):
+    assert main(["train", RECIPE, "profile=cpu", "learner.lrr=1"]) == 2
+    assert capsys.readouterr().err == (
+        "override 'learner.lrr=1': learner.lrr: unknown key; did you mean 'lr'?\n"
+    )
+
+
+def test_a_missing_recipe_is_one_line_on_standard_error(capsys):
+    assert main(["train", "recipes/math_grop.yaml"]) == 2
+    assert "did you mean recipes/math_grpo.yaml?" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_refused(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", RECIPE, "--dry-rum", "steps=1"])
+    assert stopped.value.code == 2
+    assert "--dry-rum" in capsys.readouterr().err
+
+
+def test_evaluating_a_bare_model_asks_for_the_recipe(capsys, tmp_path):
+    assert main(["eval", str(tmp_path)]) == 1
+    assert "--recipe recipes/math_grpo.yaml" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"engine.port: port {port} cannot be used"):
+            free_ports(1, port)
+
+
+def test_free_ports_are_distinct():
+    assert len(set(free_ports(5, 0))) == 5
