@@ -39,7 +39,16 @@ class Verdict:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        return cls(**{**data, "outcome": Outcome(data["outcome"])})
+        """The inverse of `to_json`, for data that another process sent.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no verdict.
+        """
+        verdict = cls(**{**data, "outcome": Outcome(data["outcome"])})
+        texts = (verdict.answer or "", verdict.detail, verdict.verifier)
+        if not all(isinstance(text, str) for text in texts) or isinstance(verdict.score, bool):
+            raise TypeError(f"a verdict with a field of a wrong type: {data}")
+        return verdict
 
 
 def correct(answer: str, verifier: str = "") -> Verdict:
