@@ -52,6 +52,10 @@ class Env(ABC):
     def solve(self, task: Task) -> str:
         """A response that `verify` must accept; contract tests hold every environment to it."""
 
+    def prepare(self) -> None:  # noqa: B027  (nothing to do is a fine answer)
+        """Import or load what `verify` needs: called once in each verifier process, outside the
+        limits on judging one response."""
+
     def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
         """A worked solution to imitate in the warm start; with `corrupt`, one with a slip in it.
 
