@@ -201,9 +201,19 @@ class Evaluation(Section):
     every: Annotated[int, Field(ge=0)] = 0
     """Also every so many steps; 0: only before and after."""
 
-    temperature: Positive = 1.0
+    temperature: NotNegative = 1.0
+    """Of sampling; 0 takes the most likely token every time, and allows one answer per problem."""
+
     envs: list[EnvSpec] | None = None
     """Environments to draw held-out tasks from; None: those trained on."""
+
+    @model_validator(mode="after")
+    def _greedy_answers_are_all_the_same(self) -> "Evaluation":
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError(
+                f"with temperature 0 all answers are the same: set samples to 1 (got {self.samples})"
+            )
+        return self
 
 
 class Checkpoint(Section):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rl.children import ChildDied
 from rl.config import Recipe
 from rl.errors import UserError
 from rl.hardware import find_hardware
@@ -17,6 +18,7 @@ from rl.progress import Progress, before_after
 from rl.record import RunDirectory, versions
 from rl.supervisor import Interrupted, Supervisor
 
+POLICY_REFUSED = 2  # exit code of rl/policy.py when its last line is a complete message
 POLICY_DEADLINE_S = 6 * 3600.0  # a hub download and a warm start on a slow machine
 
 
@@ -73,8 +75,8 @@ def _summary(run_dir: Path, recipe: Recipe) -> dict[str, Any] | None:
 def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dict[str, Any]:
     begin = time.monotonic()
     with Supervisor(run_dir, progress) as supervisor:
-        directory = _prepare(run_dir, recipe)
-        model = _starting_policy(supervisor)
+        directory = prepare(run_dir, recipe)
+        model = starting_policy(supervisor)
         policy_s = time.monotonic() - begin
         urls, key = supervisor.serve(model, recipe, plan)
         summary = supervisor.lead(
@@ -110,8 +112,8 @@ def evaluate(model: str, path: Path | None, overrides: Sequence[str]) -> int:
     with Progress(0) as progress:
         try:
             with Supervisor(run_dir, progress) as supervisor:
-                directory = _prepare(run_dir, recipe)
-                policy = _starting_policy(supervisor)
+                directory = prepare(run_dir, recipe)
+                policy = starting_policy(supervisor)
                 urls, key = supervisor.serve(policy, recipe, plan)
                 scores = supervisor.lead(
                     ["eval", str(run_dir), "--model", policy, "--servers", *urls],
@@ -138,7 +140,8 @@ def _run_checkpoint(run_dir: Path) -> Path | None:
     return found[-1].absolute()
 
 
-def _prepare(run_dir: Path, recipe: Recipe) -> RunDirectory:
+def prepare(run_dir: Path, recipe: Recipe) -> RunDirectory:
+    """Write down the resolved recipe and all versions, once per run."""
     directory = RunDirectory(run_dir)
     if not (run_dir / "recipe.yaml").exists():
         directory.write_json("versions.json", versions())
@@ -146,13 +149,18 @@ def _prepare(run_dir: Path, recipe: Recipe) -> RunDirectory:
     return directory
 
 
-def _starting_policy(supervisor: Supervisor) -> str:
+def starting_policy(supervisor: Supervisor) -> str:
     """Make, fetch or find the starting policy in a process of its own; its directory."""
     result = supervisor.run_dir / "policy.json"
     argv = [sys.executable, "-m", "rl.policy"]
     argv += ["--recipe", str(supervisor.run_dir / "recipe.yaml"), "--out", str(result)]
     child = supervisor.start("policy", argv, {})
-    supervisor.finish(child, "making the starting policy", POLICY_DEADLINE_S)
+    try:
+        supervisor.finish(child, "making the starting policy", POLICY_DEADLINE_S)
+    except ChildDied:
+        if child.returncode() == POLICY_REFUSED:
+            raise UserError(child.last_lines(1).strip()) from None
+        raise
     found = json.loads(result.read_text())
     supervisor.progress.say(f"policy      {found['path']}")
     return found["path"]

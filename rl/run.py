@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from rl.load import read_resolved
 from rl.metrics import sample_rows
 from rl.record import RunDirectory, Trackers
 from rl.rollouts import Rollouts
+from rl.selftest import selftest
 from rl.tasks import Tasks
 from rl.train import Run, Stopped, train
 from rl.weights import WeightPublisher
@@ -51,7 +54,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=["train", "eval"])
+    parser.add_argument("role", choices=["train", "eval", "doctor"])
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--model", required=True, help="directory of the starting policy")
     parser.add_argument("--servers", nargs="+", required=True, help="URLs of the rollout servers")
@@ -62,7 +65,7 @@ def _lead(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> int:
     """The one place that turns errors a user can mend into a message for the supervisor."""
-    role = {"train": _train, "eval": _eval}[arguments.role]
+    role = {"train": _train, "eval": _eval, "doctor": _doctor}[arguments.role]
     try:
         summary = asyncio.run(role(arguments, directory, recipe, events))
     except Stopped as stopped:
@@ -85,40 +88,55 @@ def _learner(model: str, recipe: Recipe, directory: RunDirectory) -> Learner:
 async def _train(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> dict[str, Any]:
+    begin = time.monotonic()
+    async with _wired(arguments, directory, recipe, events) as run:
+        started_s = time.monotonic() - begin
+        await train(run)
+    return _summary(recipe, directory, started_s)
+
+
+async def _doctor(
+    arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
+) -> dict[str, Any]:
+    async with _wired(arguments, directory, recipe, events) as run:
+        return await selftest(run)
+
+
+@asynccontextmanager
+async def _wired(
+    arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
+) -> AsyncIterator[Run]:
+    """All parts of a run, at the step that its newest checkpoint left it at."""
     asked: list[int] = []
     signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
-    begin = time.monotonic()
     learner = _learner(arguments.model, recipe, directory)
     directory.rewind(learner.version)
     if learner.version:
         events.say(f"resuming after step {learner.version}")
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     tasks = Tasks(recipe)
-    async with (
-        Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
-        _pool(recipe, directory) as pool,
-    ):
-        events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
-        await engine.wait_ready(recipe.engine.start_deadline_s)
-        started_s = time.monotonic() - begin
-        run = Run(
-            recipe=recipe,
-            tasks=tasks,
-            rollouts=Rollouts(tokenizer, engine, pool, recipe),
-            learner=learner,
-            engine=engine,
-            publisher=WeightPublisher(engine, recipe),
-            probe=_probe(tokenizer, tasks),
-            directory=directory,
-            trackers=Trackers(recipe, directory),
-            events=events,
-            stop_requested=lambda: bool(asked),
-        )
-        try:
-            await train(run)
-        finally:
-            learner.close()
-    return _summary(recipe, directory, started_s)
+    try:
+        async with (
+            Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
+            _pool(recipe, directory) as pool,
+        ):
+            events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
+            await engine.wait_ready(recipe.engine.start_deadline_s)
+            yield Run(
+                recipe=recipe,
+                tasks=tasks,
+                rollouts=Rollouts(tokenizer, engine, pool, recipe),
+                learner=learner,
+                engine=engine,
+                publisher=WeightPublisher(engine, recipe),
+                probe=_probe(tokenizer, tasks),
+                directory=directory,
+                trackers=Trackers(recipe, directory),
+                events=events,
+                stop_requested=lambda: bool(asked),
+            )
+    finally:
+        learner.close()
 
 
 async def _eval(
