@@ -1,9 +1,13 @@
 """Runs that go wrong say so: what is seen, why it matters, which key to change."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rl.config import Alarms as AlarmLimits
 from rl.config import Recipe
 from rl.errors import UserError
+from rl.types import Group
+from verifiers.verdict import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +18,39 @@ class Signs:
     reward: float  # mean over the rollouts with a verdict
     signal_groups: int
     truncated_fraction: float
-    broken_fraction: float
-    mismatch_kl: float
-    broken_example: str  # detail of one broken verdict, or empty
 
 
-class Alarms:
+def check_verifier(when: str, groups: Sequence[Group], limits: AlarmLimits) -> None:
+    """Stop a run whose verifier fails, before anything is learned from what is left.
+
+    Raises:
+        UserError: more than `alarms.broken_fraction` of the verdicts are broken.
+    """
+    verdicts = [graded.verdict for group in groups for graded in group]
+    broken = [verdict for verdict in verdicts if verdict.outcome is Outcome.BROKEN]
+    if len(broken) > limits.broken_fraction * len(verdicts):
+        raise UserError(
+            f"{when}: the verifier failed on {len(broken) / len(verdicts):.0%} of the answers, for "
+            f"example: {broken[0].detail}. Mend the environment's verify(), see "
+            f"logs/verifiers.log; alarms.broken_fraction={limits.broken_fraction} is put up with"
+        )
+
+
+def check_mismatch(step: int, mismatch_kl: float, limits: AlarmLimits) -> None:
+    """Stop a run whose sampler and learner are no longer the same policy.
+
+    Raises:
+        UserError: they differ by more than `alarms.max_mismatch_kl`.
+    """
+    if mismatch_kl > limits.max_mismatch_kl:
+        raise UserError(
+            f"step {step}: sampler and learner disagree by {mismatch_kl:.3g} nats per token "
+            f"(allowed: alarms.max_mismatch_kl={limits.max_mismatch_kl}). Training on would "
+            "collapse; give engine.dtype and learner.dtype the same value, or lower learner.lr"
+        )
+
+
+class Warnings:
     """Looks at every step; counts what must persist before it is worth a word."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -27,25 +58,8 @@ class Alarms:
         self._without_signal = 0
 
     def check(self, signs: Signs) -> list[str]:
-        """The warnings to show after this step.
-
-        Raises:
-            UserError: the run must not go on.
-        """
+        """The warnings to show after this step."""
         limits = self._recipe.alarms
-        if signs.broken_fraction > limits.broken_fraction:
-            raise UserError(
-                f"step {signs.step}: the verifier failed on {signs.broken_fraction:.0%} of the "
-                f"answers, for example: {signs.broken_example}. Mend the environment's verify(), "
-                "see logs/verifiers.log; alarms.broken_fraction sets the share that is put up with"
-            )
-        if signs.mismatch_kl > limits.max_mismatch_kl:
-            raise UserError(
-                f"step {signs.step}: sampler and learner disagree by {signs.mismatch_kl:.3g} nats "
-                f"per token (allowed: alarms.max_mismatch_kl={limits.max_mismatch_kl}). Training "
-                "on would collapse; give engine.dtype and learner.dtype the same value, or lower "
-                "learner.lr"
-            )
         warnings = []
         self._without_signal = 0 if signs.signal_groups else self._without_signal + 1
         if self._without_signal and self._without_signal % limits.no_signal_steps == 0:

@@ -211,7 +211,7 @@ class Evaluation(Section):
     def _greedy_answers_are_all_the_same(self) -> "Evaluation":
         if self.temperature == 0 and self.samples > 1:
             raise ValueError(
-                f"with temperature 0 all answers are the same: set samples to 1 (got {self.samples})"
+                f"temperature 0 always gives the same answer: set samples to 1 (got {self.samples})"
             )
         return self
 

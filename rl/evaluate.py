@@ -32,18 +32,16 @@ class Scores:
         }
 
 
-async def evaluate(
+async def held_out_groups(
     rollouts: Rollouts, held_out: Sequence[Drawn], recipe: Recipe
-) -> tuple[Scores, list[Group]]:
-    """Answer every held-out task `evaluation.samples` times and score the answers."""
-    evaluation = recipe.evaluation
+) -> list[Group]:
+    """Answer every held-out task `evaluation.samples` times and have the answers judged."""
     sampling = Sampling(
         max_new_tokens=recipe.rollout.max_new_tokens,
-        temperature=evaluation.temperature,
-        n=evaluation.samples,
+        temperature=recipe.evaluation.temperature,
+        n=recipe.evaluation.samples,
     )
-    groups = await rollouts.groups(held_out, sampling)
-    return score(groups, evaluation), groups
+    return await rollouts.groups(held_out, sampling)
 
 
 def score(groups: Sequence[Group], evaluation: Evaluation) -> Scores:

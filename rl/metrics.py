@@ -52,18 +52,13 @@ def mean_reward(groups: list[Group]) -> float:
     return sum(rewards) / len(rewards) if rewards else 0.0
 
 
-def signs(step: int, groups: list[Group], packed: Packed, update: Update) -> Signs:
-    """What the alarms look at."""
-    members = [g for group in groups for g in group]
-    broken = [g.verdict for g in members if not _judged(g.verdict.outcome)]
+def signs(step: int, groups: list[Group], packed: Packed) -> Signs:
+    """What the warnings look at."""
     return Signs(
         step=step,
         reward=mean_reward(groups),
         signal_groups=packed.signal_groups,
         truncated_fraction=_truncated(groups),
-        broken_fraction=len(broken) / len(members),
-        mismatch_kl=update.mismatch_kl,
-        broken_example=broken[0].detail if broken else "",
     )
 
 

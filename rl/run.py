@@ -16,12 +16,13 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
+from rl.alarms import check_verifier
 from rl.chat import encode
 from rl.checkpoint import latest_checkpoint
 from rl.config import Recipe
 from rl.engine import Engine
 from rl.errors import UserError
-from rl.evaluate import evaluate
+from rl.evaluate import held_out_groups, score
 from rl.events import Events
 from rl.learner import Learner
 from rl.load import read_resolved
@@ -45,7 +46,7 @@ def main() -> int:
     if rank == 0:
         return _lead(arguments, directory, recipe, Events.from_environment())
     try:
-        _learner(arguments.model, recipe, directory).follow()
+        Learner(arguments.model, recipe, rank, int(os.environ["WORLD_SIZE"])).follow()
     except UserError as error:  # rank 0 meets the same and tells the supervisor
         print(error, file=sys.stderr)
         return 1
@@ -77,14 +78,6 @@ def _lead(
     return 0
 
 
-def _learner(model: str, recipe: Recipe, directory: RunDirectory) -> Learner:
-    learner = Learner(model, recipe, int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    newest = latest_checkpoint(directory.checkpoints)
-    if newest is not None:
-        learner.load(newest)
-    return learner
-
-
 async def _train(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> dict[str, Any]:
@@ -109,13 +102,15 @@ async def _wired(
     """All parts of a run, at the step that its newest checkpoint left it at."""
     asked: list[int] = []
     signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
-    learner = _learner(arguments.model, recipe, directory)
-    directory.rewind(learner.version)
-    if learner.version:
-        events.say(f"resuming after step {learner.version}")
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     tasks = Tasks(recipe)
+    newest = latest_checkpoint(directory.checkpoints)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    learner = Learner(arguments.model, recipe, 0, int(os.environ["WORLD_SIZE"]))
     try:
+        if newest is not None:
+            learner.load(newest)
+            events.say(f"resuming after step {learner.version}")
+        directory.rewind(learner.version)
         async with (
             Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
             _pool(recipe, directory) as pool,
@@ -153,18 +148,22 @@ async def _eval(
         n_answers = recipe.evaluation.problems * recipe.evaluation.samples
         events.wait(f"evaluating: {n_answers} answers", recipe.rollout.deadline_s)
         rollouts = Rollouts(tokenizer, engine, pool, recipe)
-        scores, groups = await evaluate(rollouts, tasks.held_out, recipe)
+        groups = await held_out_groups(rollouts, tasks.held_out, recipe)
     directory.append("samples.jsonl", sample_rows(0, groups, split="test", training=None))
+    check_verifier("evaluation", groups, recipe.alarms)
+    scores = score(groups, recipe.evaluation)
     k = scores.samples
     events.say(f"avg@{k} {scores.avg_at_k}, pass@{k} {scores.pass_at_k}")
     return scores.to_json()
 
 
 def _pool(recipe: Recipe, directory: RunDirectory) -> VerifierPool:
+    specs = [*recipe.envs, *(recipe.evaluation.envs or [])]
     limits = Limits(recipe.verify.deadline_s, recipe.verify.cpu_s, recipe.verify.memory_mib)
     return VerifierPool(
         "envs.registry:judge",
         workers=recipe.verify.workers,
+        prepare=[{"name": s.name, "options": s.options} for s in specs],
         limits=limits,
         log_path=directory.logs / "verifiers.log",
     )

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from rl.alarms import Alarms
+from rl.alarms import Warnings, check_mismatch, check_verifier
 from rl.batch import Packed, pack
 from rl.checkpoint import save_checkpoint
 from rl.config import Recipe
 from rl.engine import Engine, Sampling
-from rl.evaluate import evaluate
+from rl.evaluate import held_out_groups, score
 from rl.events import Events
 from rl.learner import Learner
 from rl.metrics import sample_rows, signs, step_row
@@ -69,18 +69,18 @@ async def train(run: Run) -> None:
         Stopped: at the end of a step, after the user asked; a checkpoint was written.
         UserError and its kinds: the run cannot go on; the last checkpoint is whole.
     """
-    recipe, learner, alarms = run.recipe, run.learner, Alarms(run.recipe)
+    recipe, learner, warnings = run.recipe, run.learner, Warnings(run.recipe)
     sampling = Sampling(
         recipe.rollout.max_new_tokens, recipe.rollout.temperature, n=recipe.group_size
     )
     await publish(run)
-    if run.directory.evaluation(learner.version) is None:
-        await hold_out(run, learner.version)
+    await hold_out(run, learner.version)
 
     for step in range(learner.version + 1, recipe.steps + 1):
         run.events.wait(f"step {step}: sampling and verifying", recipe.rollout.deadline_s)
         with run.clock("sample"):
             groups = await run.rollouts.groups(run.tasks.step(step), sampling)
+        check_verifier(f"step {step}", groups, recipe.alarms)
 
         run.events.wait(f"step {step}: learning", recipe.learner.collective_deadline_s)
         with run.clock("learn"):
@@ -89,7 +89,8 @@ async def train(run: Run) -> None:
 
         agreement = await publish(run)
         record(run, step, groups, packed, step_row(step, groups, packed, update, agreement))
-        for warning in alarms.check(signs(step, groups, packed, update)):
+        check_mismatch(step, update.mismatch_kl, recipe.alarms)
+        for warning in warnings.check(signs(step, groups, packed)):
             run.events.say(warning)
 
         stopping = run.stop_requested()
@@ -97,9 +98,7 @@ async def train(run: Run) -> None:
             checkpoint(run, step)
         if stopping and step < recipe.steps:
             raise Stopped(f"stopped after step {step} of {recipe.steps}")
-        every = recipe.evaluation.every
-        if step == recipe.steps or (every and step % every == 0):
-            await hold_out(run, step)
+        await hold_out(run, step)
 
 
 async def publish(run: Run) -> float:
@@ -122,13 +121,18 @@ async def publish(run: Run) -> float:
 
 
 async def hold_out(run: Run, step: int) -> None:
-    """Evaluate on the held-out tasks and record it as the evaluation after `step`."""
+    """Where an evaluation is due after `step` (and not there yet), make and record it."""
     evaluation = run.recipe.evaluation
+    due = step in (0, run.recipe.steps) or (evaluation.every and step % evaluation.every == 0)
+    if not due or run.directory.evaluation(step) is not None:
+        return
     answers = evaluation.problems * evaluation.samples
     run.events.wait(f"evaluating: {answers} answers", run.recipe.rollout.deadline_s)
     with run.clock("evaluate"):
-        scores, groups = await evaluate(run.rollouts, run.tasks.held_out, run.recipe)
+        groups = await held_out_groups(run.rollouts, run.tasks.held_out, run.recipe)
     run.directory.append("samples.jsonl", sample_rows(step, groups, split="test", training=None))
+    check_verifier("evaluation", groups, run.recipe.alarms)
+    scores = score(groups, evaluation)
     run.directory.append("evals.jsonl", [{"step": step, **scores.to_json()}])
     run.events.say(
         f"held out, after step {step}: avg@{scores.samples} {scores.avg_at_k}, "
