@@ -6,6 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$root/.venv
 stamp=$venv/.assay-setup # written last: while it is missing or differs, the set-up is not done
 log=$venv/setup.log
+cpu_gb=4 gpu_gb=20 # free disk space that is asked for; measured after an install: 2.8 and GPUGB
 
 usage() {
     cat <<'TEXT'
@@ -19,8 +20,8 @@ Assay trains language models by reinforcement learning on rewards that can be ve
 Recipes are in recipes/; key=value changes one setting for one run. `test fast` leaves the slow
 tests out. `bash launch.sh --help` shows this page, `.venv/bin/assay --help` all subcommands.
 
-The set-up needs Linux on x86-64, Python 3.11 to 3.13, gcc, g++, git, a network and free disk space
-(6 GB; 20 GB with CUDA). It installs into .venv only, never needs root, and may be run again at any
+The set-up needs Linux on x86-64, Python 3.11 to 3.13, gcc, git, a network and 4 GB of free disk
+space (20 GB with CUDA). It installs into .venv only, never needs root, and may be run again at any
 time. Package sources, proxy and certificate: pip's own settings are obeyed.
 
   ASSAY_PYTHON=/path/to/python   the Python to use
@@ -61,42 +62,57 @@ find_hardware() {
 }
 
 check_machine() {
-    local need=$1 free
+    local kind=$1 python=$2 need place free
     [[ $(uname -sm) == "Linux x86_64" ]] ||
         fail "this is $(uname -sm), and the locked packages are for Linux x86_64: use such a machine."
-    command -v gcc >/dev/null && command -v g++ >/dev/null ||
-        fail "no C++ compiler, which torch needs while it runs: install gcc and g++" \
-            "(Debian, Ubuntu: apt-get install g++) and run again."
-    free=$(df -Pk "$root" | awk 'NR == 2 { print int($4 / 1000000) }')
-    ((free >= need)) ||
-        fail "$free GB free in $root, and the set-up needs $need GB: free some space and run again."
+    command -v gcc >/dev/null ||
+        fail "no C compiler: install gcc (Debian, Ubuntu: apt-get install gcc g++) and run again."
+    if [[ $kind == gpu ]]; then
+        # Triton and torch compile small pieces of C++ against Python while a model runs.
+        command -v g++ >/dev/null ||
+            fail "no C++ compiler: install g++ (Debian, Ubuntu: apt-get install g++) and run again."
+        [[ -f $("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h ]] ||
+            fail "$python has no header files (Python.h): install them" \
+                "(Debian, Ubuntu: apt-get install python3-dev) and run again."
+    fi
+    # Packages are unpacked in uv's cache and linked or, from another disk, copied into .venv.
+    need=$([[ $kind == gpu ]] && echo "$gpu_gb" || echo "$cpu_gb")
+    for place in "$root" "${UV_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}}"; do
+        while [[ ! -d $place ]]; do place=$(dirname "$place"); done
+        free=$(df -Pk "$place" | awk 'NR == 2 { print int($4 / 1000000) }')
+        ((free >= need)) ||
+            fail "$place has $free GB free, and the set-up needs $need GB: free some and run again."
+    done
 }
 
-# Why the last installing command failed, as one sentence; its output is in the log.
+# Why the last installing command failed, as one sentence; all it said is in the log.
 explain() {
+    local where
     if grep -qi 'no space left' "$log"; then
         fail "the disk filled up during the set-up: free some space and run again (log: $log)."
-    elif grep -qiE 'connect|resolve host|dns|timed out|proxy|certificate|unreachable|request' "$log"; then
-        fail "the package index cannot be reached: check the network and pip's index, proxy and" \
-            "certificate settings (pip config list), then run again (log: $log)."
+    elif grep -qiE 'failed to fetch|connection|no matching distribution|proxyerror|sslerror' "$log"; then
+        where=$(grep -oE 'https?://[^/ )]+' "$log" | tail -1)
+        fail "the package index ${where:+at $where }cannot be reached: check the network and pip's" \
+            "settings for index, proxy and certificate (pip config list), then run again (log: $log)."
     fi
-    fail "installing failed: see the end of $log, repair that and run again."
+    fail "the set-up failed: see the end of $log, repair what it says and run again."
 }
 
 install() {
-    local python=$1 kind=$2 line torch flags=()
+    local kind=$1 python=$2 line torch flags=()
+    # Always from nothing: no package is left over, and whatever broke in the old one is gone.
     rm -f "$stamp"
     "$python" -m venv --clear "$venv" || fail "$python cannot make a virtual environment in $venv."
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
-        --only-binary :all: --require-hashes -r "$root/requirements/bootstrap.lock" >"$log" 2>&1 ||
-        explain
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-deps --only-binary :all: \
+        --require-hashes -r "$root/requirements/bootstrap.lock" >"$log" 2>&1 || explain
 
     while read -r line; do
         case $line in --*) flags+=("$line") ;; *=*) export "${line?}" ;; esac
-    done < <("$venv/bin/python" -m pip config list | "$venv/bin/python" "$root/requirements/pip_settings.py")
+    done < <("$venv/bin/python" -m pip config list |
+        "$venv/bin/python" "$root/requirements/pip_settings.py")
     uv_install() {
         VIRTUAL_ENV=$venv UV_PYTHON_DOWNLOADS=never "$venv/bin/uv" pip install --no-deps \
-            --no-build-isolation "$@" ${flags[@]+"${flags[@]}"}
+            --no-build-isolation ${flags[@]+"${flags[@]}"} "$@"
     }
     if [[ $kind == cpu ]]; then
         # A folder or mirror that pip knows may have torch's CPU build; if not, uv knows PyTorch's.
@@ -106,34 +122,47 @@ install() {
     uv_install --require-hashes -r "$root/requirements/$kind.lock" 2>&1 |
         tee "$log" | grep -E '^(Downloading|Installed)' || explain
     uv_install --offline --editable "$root" >"$log" 2>&1 || explain
+
+    echo "launch.sh: checking that everything imports"
+    # Also writes Python's byte code, which makes every later start of a process faster.
+    PYTHONDONTWRITEBYTECODE='' "$venv/bin/python" -c \
+        'import torch, deepspeed, trl, vllm.entrypoints.openai.api_server' >"$log" 2>&1 || explain
 }
 
 set_up() {
-    local python kind need why wanted
+    local python kind wanted why
     kind=$(find_hardware)
-    wanted=$(cd "$root" && cat "requirements/$kind.lock" requirements/bootstrap.lock pyproject.toml |
-        sha256sum)
-    wanted="$kind ${wanted%% *}"
-    # The environment's own Python is asked too: it may have been removed or upgraded since.
-    if [[ -f $stamp && $(<"$stamp") == "$wanted $("$venv/bin/python" -V 2>&1)" ]]; then return; fi
-
-    case $kind in
-        cpu) need=6 why="no NVIDIA GPU was found" ;;
-        gpu) need=20 why="an NVIDIA GPU was found" ;;
-        *) fail "ASSAY_HARDWARE=$kind is unknown: it is cpu or gpu." ;;
+    case ${ASSAY_HARDWARE:+chosen}$kind in
+        chosencpu | chosengpu) why="ASSAY_HARDWARE=$kind" ;;
+        cpu) why="no NVIDIA GPU found" ;;
+        gpu) why="NVIDIA GPU found" ;;
+        *) fail "ASSAY_HARDWARE is $kind: make it cpu or gpu, or leave it unset." ;;
     esac
-    [[ -z ${ASSAY_HARDWARE:-} ]] || why="ASSAY_HARDWARE says so"
+    wanted=$(cd "$root/requirements" && cat "$kind.lock" bootstrap.lock ../pyproject.toml | sha256sum)
+    is_done() { # Pythons are asked now: one may have been replaced since, or another be wished for
+        local python
+        for python in "$venv/bin/python" ${ASSAY_PYTHON:+"$ASSAY_PYTHON"}; do
+            [[ -f $stamp && $(<"$stamp") == "$kind $wanted $("$python" -V 2>&1)" ]] || return 1
+        done
+    }
+    if is_done; then return; fi
+
     python=$(find_python)
-    check_machine "$need"
-    echo "launch.sh: $(nproc) cores," \
-        "$(awk '/MemTotal/ { print int($2 / 1048576 + .5) }' /proc/meminfo) GiB of memory;" \
-        "installing requirements/$kind.lock ($why) with $python into .venv"
-    install "$python" "$kind"
-    echo "$wanted $("$venv/bin/python" -V 2>&1)" >"$stamp"
-    command -v bwrap >/dev/null ||
-        echo "launch.sh: bubblewrap, the sandbox for model-written code, is missing; if you may:" \
-            "sudo apt-get install bubblewrap"
-    echo "launch.sh: ready; next time this takes no time"
+    check_machine "$kind" "$python"
+    exec 9<"$root/launch.sh" # two set-ups of one checkout at a time would undo each other
+    if command -v flock >/dev/null; then flock 9; fi
+    if ! is_done; then
+        echo "launch.sh: installing requirements/$kind.lock ($why; $(nproc) cores," \
+            "$(awk '/MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB of memory)" \
+            "with $python into .venv; this takes a few minutes, once"
+        install "$kind" "$python"
+        echo "$kind $wanted $("$venv/bin/python" -V 2>&1)" >"$stamp"
+        command -v bwrap >/dev/null ||
+            echo "launch.sh: bubblewrap, the sandbox for programs a model wrote, is missing:" \
+                "ask somebody with root rights for \`apt-get install bubblewrap\`"
+        echo "launch.sh: ready"
+    fi
+    exec 9<&-
 }
 
 run_tests() {
