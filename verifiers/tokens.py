@@ -1,0 +1,75 @@
+"""Cutting a LaTeX answer into tokens. Time is linear in its length; nothing is evaluated."""
+
+import re
+from typing import NamedTuple
+
+
+class NotMathematics(ValueError):
+    """The text cannot be read as one mathematical answer."""
+
+
+class Token(NamedTuple):
+    kind: str  # "digit", "letter", "command", "text" or "mark"
+    value: str
+    glued: bool  # nothing, not even a space, lies between this token and the one before
+
+
+UNICODE = {  # written as LaTeX
+    "\u2212": "-", "\u00d7": r"\times ", "·": r"\cdot ", "÷": r"\div ", "π": r"\pi ",
+    "°": r"^\circ ",
+    "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "\u222a": r"\cup ", "∈": r"\in ",
+    "√": r"\sqrt ", "±": r"\pm ", "θ": r"\theta ", "∅": r"\emptyset ",
+}  # fmt: skip
+IGNORED = frozenset({"left", "right", "displaystyle", "limits", "big", "Big", "bigl", "bigr", "bf"})
+TEXT = frozenset({"text", "textbf", "textit", "textrm", "mathrm", "mathbf", "mbox", "textnormal"})
+
+_TOKEN = re.compile(
+    r"(?P<space>(?:\s|~|\\[,;:! ]|\\quad(?![a-zA-Z])|\\qquad(?![a-zA-Z]))+)"
+    r"|(?P<text>\\(?:" + "|".join(sorted(TEXT, reverse=True)) + r")\s*\{(?P<words>[^{}\\]*)\})"
+    r"|(?P<begin>\\(?P<which>begin|end)\{(?P<name>[a-zA-Z]+)\})"
+    r"|\\(?P<command>[a-zA-Z]+)"
+    r"|(?P<mark>\\\\|\\[{}|%$]|<=|>=|!=|[-+*/^_=<>(){}\[\],;:.!|&%])"
+    r"|(?P<digit>[0-9])"
+    r"|(?P<letter>[a-zA-Z])"
+)
+_GROUPED = re.compile(r"[0-9]{1,3}(?:(?:\{,\}|,\\!|\\,|\\ | )[0-9]{3})+(?![0-9])")
+_COMMA_GROUPED = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
+
+
+def tokens(text: str) -> list[Token]:
+    for symbol, command in UNICODE.items():
+        text = text.replace(symbol, command)
+    text = _GROUPED.sub(lambda found: re.sub(r"[^0-9]", "", found[0]), text)
+    if _COMMA_GROUPED.fullmatch(text):
+        text = text.replace(",", "")
+    found: list[Token] = []
+    at, glued = 0, False
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise NotMathematics(f"it has {text[at]!r} at character {at + 1}")
+        at = match.end()
+        if match["space"]:
+            glued = False
+            continue
+        if match["words"] is not None:
+            found += text_tokens(match["words"].strip())
+        elif match["begin"]:
+            found.append(Token("command", f"{match['which']} {match['name']}", glued))
+        elif (command := match["command"]) is not None:
+            if command not in IGNORED:
+                found.append(Token("command", command, glued))
+        else:
+            kind = match.lastgroup or ""
+            found.append(Token(kind, match[kind], glued))
+        glued = True
+    return found
+
+
+def text_tokens(words: str) -> list[Token]:
+    r"""The inside of `\text{...}`: a number or a single letter is that, the rest are words."""
+    if re.fullmatch(r"[0-9]+", words):
+        return [Token("digit", digit, True) for digit in words]
+    if letter := re.fullmatch(r"([a-zA-Z])|\(([A-Z])\)", words):
+        return [Token("letter", letter[1] or letter[2], False)]
+    return [Token("text", " ".join(words.casefold().split()), False)]

@@ -1,0 +1,88 @@
+r"""Units and words around an answer: `5\text{ cm}`, `\$12.50`, `45^\circ`, `\text{Monday}`."""
+
+import re
+from typing import NamedTuple
+
+from verifiers.tokens import TEXT
+
+
+class Quantity(NamedTuple):
+    value: str
+    unit: str  # "" when there is none
+
+
+_SYNONYMS = {
+    "cm": "centimeter cms centimetre", "mm": "millimeter millimetre", "km": "kilometer kilometre",
+    "m": "meter metre", "in": "inch inches", "ft": "foot feet", "yd": "yard", "mi": "mile",
+    "kg": "kilogram", "g": "gram", "mg": "milligram", "lb": "pound lbs", "oz": "ounce",
+    "l": "liter litre", "ml": "milliliter millilitre", "s": "second sec", "min": "minute",
+    "h": "hour hr", "day": "", "week": "", "month": "", "year": "", "mph": "", "kmh": "",
+    "degree": "deg", "dollar": "usd", "cent": "", "euro": "", "percent": "percents", "radian": "",
+    "unit": "", "gallon": "", "cup": "", "square": "sq", "cubic": "cu", "per": "", "item": "",
+    "people": "person", "student": "", "piece": "", "time": "", "way": "", "hertz": "hz",
+    "joule": "j", "newton": "n", "watt": "w", "volt": "v",
+}  # fmt: skip
+_CANONICAL = {
+    spelling + plural: unit
+    for unit, others in _SYNONYMS.items()
+    for spelling in (unit, *others.split())
+    for plural in ("", "s")
+}
+
+_WRAPPED = r"\\(?:" + "|".join(sorted(TEXT, reverse=True)) + r")\s*\{([^{}\\]*)\}"
+_TRAILING = re.compile(
+    _WRAPPED
+    + r"(?P<power>\^\{?[23]\}?)?$|(?<![a-zA-Z\\{])(?P<bare>[a-zA-Z]{2,12}(?: [a-z]{2,12})*)$"
+)
+_DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\u00b0|\\degree)\s*$")
+_PERCENT = re.compile(r"(?:\\[,;:! ]|~|\s)*\\?%\s*$")
+_SPACE = re.compile(r"(?:\\[,;:! ]|~|\s)+$")
+_WORDS = re.compile(r"[a-zA-Z][a-zA-Z' -]*")
+
+
+def quantity(text: str) -> Quantity:
+    """An answer and its unit, as far as the unit is one that is known; else all of it."""
+    for sign in ("", "-"):
+        for dollar in (sign + r"\$", sign + "$"):
+            if text.startswith(dollar):
+                return Quantity(sign + quantity(text[len(dollar) :]).value, "dollar")
+    for pattern, unit in ((_DEGREES, "degree"), (_PERCENT, "percent")):
+        found = pattern.search(text[-40:])
+        if found:
+            return Quantity(text[: len(text) - len(found[0])], unit)
+    found = _TRAILING.search(text[-200:])
+    if found:
+        unit = _canonical(found["bare"] or found[1] or "", found["power"] or "")
+        value = _SPACE.sub("", text[: len(text) - len(found[0])][-4000:])
+        if unit and value:
+            return Quantity(value, unit)
+    return Quantity(text, "")
+
+
+def _canonical(named: str, power: str) -> str:
+    parts = named.casefold().replace("/", " per ").split()
+    known = [_CANONICAL[part] for part in parts if part in _CANONICAL]
+    if not parts or len(known) < len(parts):
+        return ""
+    for word, exponent in (("square", "^2"), ("cubic", "^3")):
+        if known[0] == word and len(known) > 1:
+            known = [*known[1:], exponent]
+    if power:
+        known.append("^" + power.strip("^{}"))
+    return " ".join(known)
+
+
+def words(text: str, *, wrapped_only: bool = True) -> str | None:
+    r"""The words of an answer that is words, in small letters; None when it is not.
+
+    `\text{...}` around two letters or more says that it is words. Without it (and `wrapped_only`
+    not asked for) so does being nothing but letters; a capital in front is enough of a sign too.
+    """
+    found = re.fullmatch(_WRAPPED + r"\.?", text.strip())
+    inside = (found[1] if found else text).strip().removesuffix(".")
+    if not _WORDS.fullmatch(inside) or len(inside) < 2:
+        return None
+    plainly = re.fullmatch(r"[A-Z][a-z]{2,}(?: [a-zA-Z]+)*", inside)
+    if found or not wrapped_only or plainly:
+        return " ".join(inside.casefold().split())
+    return None
