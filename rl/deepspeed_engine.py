@@ -1,0 +1,68 @@
+"""Hands the policy to DeepSpeed, by way of accelerate, with the settings that a recipe implies."""
+
+import logging
+import os
+from datetime import timedelta
+from typing import Any
+
+from rl.config import Recipe
+from rl.packed_model import PackedPolicy, load_model
+from rl.ranks import Ranks
+
+
+def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
+    """Load the model and hand it to DeepSpeed."""
+    if ranks.device.type == "cpu":
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed
+    from accelerate import Accelerator, DeepSpeedPlugin
+    from accelerate.utils import DummyOptim
+
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # DeepSpeed would compile an operator that only its inference engine calls: 80 s at the first
+    # start on a machine, and a compiler needed. It asks this table, whose edits last.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+    settings = recipe.learner
+    plugin = DeepSpeedPlugin(hf_ds_config=_deepspeed_settings(recipe))
+    accelerator = Accelerator(deepspeed_plugin=plugin)
+    policy = PackedPolicy(load_model(model_path, settings.dtype, settings.activation_checkpointing))
+    policy.train()
+    optimizer = DummyOptim(policy.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    with ranks.waiting("starting DeepSpeed"):
+        engine, _ = accelerator.prepare(policy, optimizer)
+    if ranks.world_size > 1:
+        # DeepSpeed makes a group of its own, with torch's deadline of half an hour.
+        engine.seq_data_parallel_group.set_timeout(timedelta(seconds=ranks.deadline_s))
+    return engine
+
+
+def gathered(weights: list[Any]) -> Any:
+    """Context in which weights that ZeRO-3 splits are whole on every rank; every rank enters it."""
+    import deepspeed
+
+    return deepspeed.zero.GatheredParameters(weights)
+
+
+def _deepspeed_settings(recipe: Recipe) -> dict[str, Any]:
+    settings = recipe.learner
+    # In float32 without ZeRO DeepSpeed clips but does not tell the norm: then we clip.
+    plain = settings.zero_stage == 0 and settings.dtype == "float32"
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,  # the boundary is ours, and nothing is divided by it
+        "gradient_clipping": 0.0 if plain else settings.max_grad_norm,
+        "bf16": {"enabled": settings.dtype == "bfloat16"},
+        "zero_optimization": {"stage": settings.zero_stage},
+        "zero_force_ds_cpu_optimizer": False,
+        "optimizer": {
+            "type": "AdamW",
+            "params": {
+                "lr": settings.lr,
+                "betas": list(settings.betas),
+                "eps": 1e-8,
+                "weight_decay": settings.weight_decay,
+                "torch_adam": True,
+            },
+        },
+    }

@@ -1,0 +1,309 @@
+"""The learner: DeepSpeed through accelerate, on one or more ranks. The only door to both."""
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rl.attention import segments
+from rl.batch import Batch
+from rl.config import Recipe
+from rl.deepspeed_engine import gathered, start_engine
+from rl.errors import UserError
+from rl.loss import clip_higher, mismatch
+from rl.microbatch import MicroBatch, plan, sequence_lengths, take, to_device
+from rl.ranks import Command, Ranks
+from rl.types import Update
+
+GATHER_ELEMENTS = 2**26  # ZeRO-3: so many weights are whole on every rank at once while publishing
+
+
+class LearnerError(UserError):
+    """The learner cannot go on."""
+
+
+def learning_rate(step: int, peak: float, warmup_steps: int) -> float:
+    """Of update number `step`, counted from 1: a straight line up to `peak`, then constant."""
+    return peak * min(1.0, step / warmup_steps) if warmup_steps else peak
+
+
+class Learner:
+    """The policy that learns, the same object on every rank.
+
+    Rank 0 calls `update`, `logprobs`, `weights`, `save`, `load` and in the end `close`; the other
+    ranks sit in `follow` and do their share of each. Whatever waits for other ranks does so for at
+    most recipe.learner.collective_deadline_s.
+    """
+
+    def __init__(self, model_path: str, recipe: Recipe, rank: int = 0, world_size: int = 1) -> None:
+        """Load the model in `model_path` (Hugging Face format) and meet the other ranks.
+
+        Raises:
+            ModelError: the model does something that packed training would get wrong.
+            RanksError: the other ranks did not come in time.
+        """
+        settings = recipe.learner
+        self._recipe = recipe
+        self.model_path = Path(model_path)
+        self.version = 0  # of the weights held: updates since the starting policy
+        cores = len(os.sched_getaffinity(0))
+        torch.set_num_threads(settings.threads or max(1, cores // world_size))
+        self._ranks = Ranks(rank, world_size, settings.collective_deadline_s)
+        self._engine = start_engine(model_path, recipe, self._ranks)
+        self._model: Any = self._engine.module.model
+
+    @property
+    def rank(self) -> int:
+        return self._ranks.rank
+
+    # What rank 0 calls, each with the share that every rank does.
+
+    def update(self, batch: Batch) -> Update:
+        """One optimiser step. The same for every split over ranks and micro-batches.
+
+        Raises:
+            ValueError: a batch in which nothing was sampled.
+            LearnerError: the loss is not finite; the weights are as they were.
+            RanksError: a rank was lost.
+        """
+        if batch.n_tokens < 1:
+            raise ValueError("an update needs at least one sampled token (n_tokens is 0)")
+        self._ranks.announce(Command.UPDATE, len(batch.tokens), batch.n_tokens)
+        return self._update(batch, len(batch.tokens), batch.n_tokens)
+
+    def logprobs(self, tokens: list[int]) -> list[float]:
+        """Natural-log probabilities of tokens[1:], each given what precedes it, at temperature 1.
+
+        That is what a rollout server reports for a prompt, whatever its sampling temperature is.
+        """
+        shared = self._split_weights
+        if shared:
+            self._ranks.announce(Command.LOGPROBS, len(tokens))
+        return self._logprobs(torch.tensor(tokens), shared)
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and whole tensor of every weight, under the names of the Hugging Face model.
+
+        Tied weights come once. The tensors are the live ones: copy what must outlast the next
+        update. Run it to its end: under ZeRO-3 the other ranks take part.
+        """
+        if self._split_weights:
+            self._ranks.announce(Command.WEIGHTS)
+        return self._weights()
+
+    def save(self, directory: Path) -> None:
+        """Write the model and the trainer's state into an existing directory.
+
+        Not atomic: rl/checkpoint.py makes it so.
+
+        Raises:
+            OSError: the disk is full or cannot be written to.
+        """
+        text = str(directory.absolute())
+        self._ranks.announce(Command.SAVE, len(text.encode()))
+        self._save(text, len(text.encode()))
+
+    def load(self, directory: Path) -> None:
+        """Take up the state that `save` wrote, so that training goes on bit for bit.
+
+        Raises:
+            LearnerError: it was written under another number of ranks or ZeRO stage.
+        """
+        text = str(directory.absolute())
+        self._ranks.announce(Command.LOAD, len(text.encode()))
+        self._load(text, len(text.encode()))
+
+    def close(self) -> None:
+        """Release the followers and leave the process group. Nothing can be called afterwards."""
+        if self.rank == 0:
+            self._ranks.announce(Command.STOP)
+        self._engine.destroy()
+        self._ranks.leave()
+
+    def follow(self) -> None:
+        """On ranks above 0: do this rank's share of what rank 0 calls, until it closes.
+
+        Waits for rank 0's commands without a deadline; a lost connection ends the wait with an
+        error, and the supervisor ends this process when rank 0 is gone.
+        """
+        while True:
+            with self._ranks.waiting("waiting for rank 0's next command"):
+                command, first, second = self._ranks.next_command()
+            match command:
+                case Command.UPDATE:
+                    self._update(None, first, second)
+                case Command.LOGPROBS:
+                    self._logprobs(torch.zeros(first, dtype=torch.int64), shared=True)
+                case Command.WEIGHTS:
+                    for _ in self._weights():
+                        pass
+                case Command.SAVE:
+                    self._save(None, first)
+                case Command.LOAD:
+                    self._load(None, first)
+                case Command.STOP:
+                    self.close()
+                    return
+
+    # The share of every rank.
+
+    def _update(self, batch: Batch | None, length: int, n_tokens: int) -> Update:
+        step = self.version + 1
+        with self._ranks.waiting(f"update {step}"):
+            batch = self._ranks.share_batch(batch, length, n_tokens)
+            lengths = sequence_lengths(batch)
+            settings = self._recipe.learner
+            passes = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens)[self.rank]
+            sums = torch.zeros(4, dtype=torch.float64, device=self._ranks.device)
+            maxima = torch.zeros(2, dtype=torch.float64, device=self._ranks.device)
+            for i, sequences in enumerate(passes):
+                self._engine.set_gradient_accumulation_boundary(i == len(passes) - 1)
+                micro = to_device(take(batch, lengths, sequences), self._ranks.device)
+                self._accumulate(micro, n_tokens, sums, maxima)
+            (loss, clipped, kl, difference), (difference_max, ratio_max) = self._ranks.reduce(
+                sums, maxima
+            )
+            if not torch.tensor([loss, kl]).isfinite().all():
+                raise LearnerError(
+                    f"update {step}: the loss is {loss} and the mismatch {kl}: the weights "
+                    f"diverged (learner.lr={settings.lr:g} is likely too high). Nothing was "
+                    "updated; the last checkpoint is whole"
+                )
+            lr = learning_rate(step, settings.lr, settings.warmup_steps)
+            grad_norm = self._step(lr)
+        self.version = step
+        trained = int(batch.loss_mask.sum())
+        per_token = 1 / max(trained, 1)
+        return Update(
+            version=step,
+            loss=loss,
+            grad_norm=grad_norm,
+            lr=lr,
+            clip_fraction=clipped * per_token,
+            mismatch_kl=kl * per_token,
+            logprob_diff_mean=difference * per_token,
+            logprob_diff_max=difference_max,
+            ratio_max=ratio_max if trained else 1.0,
+            n_tokens=n_tokens,
+            n_trained_tokens=trained,
+            n_micro_batches=len(passes),
+        )
+
+    def _accumulate(self, micro: MicroBatch, n_tokens: int, sums: Tensor, maxima: Tensor) -> None:
+        """One forward and backward pass; its figures are added to `sums` and `maxima` in place."""
+        algorithm = self._recipe.algorithm
+        logprobs = self._engine(
+            micro.tokens,
+            micro.positions,
+            micro.segments,
+            micro.rows,
+            micro.targets,
+            self._recipe.rollout.temperature,
+        )
+        out = clip_higher(
+            logprobs,
+            micro.rollout_logprobs,
+            micro.advantages,
+            micro.loss_mask,
+            n_tokens,
+            algorithm.clip_low,
+            algorithm.clip_high,
+        )
+        # DeepSpeed takes the mean over ranks; the loss is a sum over them.
+        self._engine.backward(out.loss * self._ranks.world_size, scale_wrt_gas=False)
+        found = mismatch(logprobs.detach(), micro.rollout_logprobs, micro.loss_mask)
+        sums += torch.stack([out.loss.detach(), out.clipped.sum(), found.kl_sum, found.diff_sum])
+        torch.maximum(maxima, torch.stack([found.diff_max, found.ratio_max]).double(), out=maxima)
+
+    def _step(self, lr: float) -> float:
+        """Clip, update, forget the gradient. Returns the gradient's norm before clipping."""
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = lr
+        if self._engine.gradient_clipping() == 0:  # see `_deepspeed_settings`
+            norm = torch.nn.utils.clip_grad_norm_(
+                self._model.parameters(), self._recipe.learner.max_grad_norm
+            )
+            self._engine.step()
+        else:
+            self._engine.step()
+            norm = self._engine.get_global_grad_norm()
+        return float(norm)
+
+    @property
+    def _split_weights(self) -> bool:
+        """Whether no rank holds all weights, so that every rank takes part in using them."""
+        return self._recipe.learner.zero_stage == 3 and self._ranks.world_size > 1
+
+    @torch.no_grad()
+    def _logprobs(self, tokens: Tensor, shared: bool) -> list[float]:
+        with self._ranks.waiting("log-probabilities of the fixed prompt"):
+            if shared:
+                self._ranks.share(tokens)
+            tokens = tokens.to(self._ranks.device)
+            count = len(tokens)
+            rows = torch.arange(count - 1, device=tokens.device)
+            positions = torch.arange(count, device=tokens.device)
+            self._engine.eval()
+            found = self._engine(
+                tokens, positions, segments([count], tokens.device), rows, tokens[1:], 1.0
+            )
+            self._engine.train()
+        return found.tolist()
+
+    def _weights(self) -> Iterator[tuple[str, Tensor]]:
+        split = self._recipe.learner.zero_stage == 3
+        for part in _in_parts(list(self._model.named_parameters())):
+            with (
+                self._ranks.waiting("gathering the weights"),
+                gathered([weight for _, weight in part]) if split else nullcontext(),
+            ):
+                for name, weight in part:
+                    yield name, weight.detach()
+
+    def _whole_weights(self) -> dict[str, Tensor]:
+        """Copies on the CPU for rank 0, nothing for the others, which take part."""
+        return {
+            name: weight.to("cpu", copy=True) for name, weight in self._weights() if self.rank == 0
+        }
+
+    def _save(self, text: str | None, length: int) -> None:
+        from rl.checkpoint import write_model
+
+        with self._ranks.waiting("writing a checkpoint"):
+            directory = Path(self._ranks.share_text(text, length))
+            weights = self._whole_weights()
+            if self.rank == 0:
+                write_model(directory, self._model, weights, self.model_path)
+            self._engine.save_checkpoint(
+                directory / "trainer", tag="state", client_state={"version": self.version}
+            )
+
+    def _load(self, text: str | None, length: int) -> None:
+        with self._ranks.waiting("reading a checkpoint"):
+            directory = Path(self._ranks.share_text(text, length))
+            path, state = self._engine.load_checkpoint(directory / "trainer", tag="state")
+        if path is None or "version" not in state:
+            raise LearnerError(
+                f"{directory / 'trainer'}: DeepSpeed found no state to resume from; was it written "
+                f"with learner.zero_stage={self._recipe.learner.zero_stage} and "
+                f"learner.ranks={self._ranks.world_size}?"
+            )
+        self.version = state["version"]
+
+
+def _in_parts(weights: list[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
+    """In their order, so many at a time that their elements stay below `GATHER_ELEMENTS`."""
+    part: list[tuple[str, Any]] = []
+    elements = 0
+    for name, weight in weights:
+        size = getattr(weight, "ds_numel", weight.numel())
+        if part and elements + size > GATHER_ELEMENTS:
+            yield part
+            part, elements = [], 0
+        part.append((name, weight))
+        elements += size
+    yield part

@@ -1,0 +1,113 @@
+"""A batch in parts: which rank computes which sequences in which forward and backward pass."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rl.attention import Segments, segments
+from rl.batch import Batch
+
+Plan = list[list[list[int]]]  # [rank][pass] -> sequences, longest first; may be empty
+
+
+class MicroBatch(NamedTuple):
+    """One forward and backward pass: T packed tokens, N of them trained."""
+
+    tokens: Tensor  # [T] int64
+    positions: Tensor  # [T] int64
+    segments: Segments
+    rows: Tensor  # [N] int64: the token before each trained one
+    targets: Tensor  # [N] int64
+    loss_mask: Tensor  # [N] bool; false only in an empty pass
+    rollout_logprobs: Tensor  # [N] float32
+    advantages: Tensor  # [N] float32
+
+
+def sequence_lengths(batch: Batch) -> list[int]:
+    """Tokens of each sequence.
+
+    Raises:
+        ValueError: a first token is marked as sampled: nothing of its sequence predicts it.
+    """
+    starts = (batch.positions == 0).nonzero().squeeze(1)
+    if batch.loss_mask[starts].any():
+        raise ValueError("a batch marks the first token of a sequence as sampled")
+    ends = torch.cat([starts[1:], starts.new_tensor([len(batch.tokens)])])
+    return (ends - starts).tolist() if len(starts) else []
+
+
+def plan(lengths: list[int], ranks: int, budget: int) -> Plan:
+    """Share sequences out over the ranks, and each rank's over passes of at most `budget` tokens.
+
+    Every rank gets the same number of passes, at least one, since ranks wait for each other in
+    every pass when weights or gradients are split over them; some may be empty. A sequence longer
+    than the budget goes alone. Equal arguments give equal plans, so every rank makes its own.
+    """
+    loads = [0] * ranks
+    passes: list[list[list[int]]] = [[] for _ in range(ranks)]
+    fill: list[list[int]] = [[] for _ in range(ranks)]  # tokens in each pass
+    for sequence in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        length = lengths[sequence]
+        rank = loads.index(min(loads))
+        loads[rank] += length
+        free = (i for i, tokens in enumerate(fill[rank]) if tokens + length <= budget)
+        place = next(free, len(fill[rank]))
+        if place == len(fill[rank]):
+            passes[rank].append([])
+            fill[rank].append(0)
+        passes[rank][place].append(sequence)
+        fill[rank][place] += length
+    most = max(1, *map(len, passes))
+    return [own + [[]] * (most - len(own)) for own in passes]
+
+
+def take(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBatch:
+    """The sequences of one pass, laid end to end in the given order: longest first."""
+    if not sequences:
+        return _empty()
+    real = torch.tensor(lengths)
+    own = real[sequences]
+    starts = (real.cumsum(0) - real)[sequences]
+    offset = (starts - (own.cumsum(0) - own)).repeat_interleave(own)
+    index = torch.arange(len(offset)) + offset
+    trained = batch.loss_mask[index].nonzero().squeeze(1)
+    source = index[trained]
+    return MicroBatch(
+        tokens=batch.tokens[index],
+        positions=batch.positions[index],
+        segments=segments(own.tolist()),
+        rows=trained - 1,
+        targets=batch.tokens[source],
+        loss_mask=torch.ones(len(trained), dtype=torch.bool),
+        rollout_logprobs=batch.rollout_logprobs[source],
+        advantages=batch.advantages[source],
+    )
+
+
+def _empty() -> MicroBatch:
+    """A pass of two tokens that takes part in every collective and adds zero to everything."""
+    return MicroBatch(
+        tokens=torch.zeros(2, dtype=torch.int64),
+        positions=torch.arange(2),
+        segments=segments([2]),
+        rows=torch.zeros(1, dtype=torch.int64),
+        targets=torch.zeros(1, dtype=torch.int64),
+        loss_mask=torch.zeros(1, dtype=torch.bool),
+        rollout_logprobs=torch.zeros(1),
+        advantages=torch.zeros(1),
+    )
+
+
+def to_device(micro: MicroBatch, device: torch.device) -> MicroBatch:
+    if device.type == "cpu":
+        return micro
+    plan = micro.segments
+    moved = Segments(
+        plan.buckets,
+        plan.longest,
+        None if plan.pad is None else plan.pad.to(device),
+        None if plan.unpad is None else plan.unpad.to(device),
+    )
+    tensors = [x.to(device) if isinstance(x, Tensor) else moved for x in micro]
+    return MicroBatch(*tensors)  # pyright: ignore[reportArgumentType]

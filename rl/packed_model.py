@@ -1,0 +1,143 @@
+"""A Hugging Face model made into: packed tokens in, log-probabilities of the trained ones out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear
+from torch.utils.checkpoint import checkpoint
+
+from rl.attention import NAME as PACKED_ATTENTION
+from rl.attention import Segments, select_rows
+from rl.errors import UserError
+
+# Largest number of logits alive at once, 1 GiB of float32. With 150 k tokens of vocabulary the
+# logits of a micro-batch would fill a GPU; above this they are made in parts, and again in the
+# backward pass.
+LOGITS_AT_ONCE = 2**28
+
+
+# Configuration keys of models whose logits are more than hidden states times a matrix.
+LOGIT_CHANGES = (
+    "final_logit_softcapping",
+    "attn_logit_softcapping",
+    "logits_scaling",
+    "logit_scale",
+)
+
+
+class ModelError(UserError):
+    """The model cannot be trained packed."""
+
+
+class LogprobHead(nn.Linear):
+    """A model's output embedding that gives the log-probability of one token per row.
+
+    Takes the place of the model's own and shares its weight, so names, tying and checkpoints stay
+    as they are. Logits are computed in float32 whatever the weights are: rounded to bfloat16 they
+    move log-probabilities by 1e-2, more than an update does.
+    """
+
+    @classmethod
+    def replace(cls, model: Any) -> None:
+        """Put one in the place of the model's output embedding."""
+        old = model.get_output_embeddings()
+        with torch.device("meta"):
+            new = cls(old.in_features, old.out_features, bias=old.bias is not None)
+        new.weight, new.bias = old.weight, old.bias
+        model.set_output_embeddings(new)
+
+    def forward(self, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """[N, hidden], [N] int64 -> [N] float32, nats, of softmax(logits / temperature)."""
+        weight = self.weight.float()
+        bias = None if self.bias is None else self.bias.float()
+
+        def logprobs(rows: Tensor, wanted: Tensor) -> Tensor:
+            logits = linear(rows.float(), weight, bias)
+            if temperature != 1.0:
+                logits = logits / temperature
+            return -cross_entropy(logits, wanted, reduction="none")
+
+        at_once = max(1, LOGITS_AT_ONCE // self.out_features)
+        if len(targets) <= at_once:
+            return logprobs(hidden, targets)
+        return _in_parts(logprobs, hidden, targets, at_once)
+
+
+def _in_parts(
+    function: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, targets: Tensor, at_once: int
+) -> Tensor:
+    parts = zip(hidden.split(at_once), targets.split(at_once), strict=True)
+    return torch.cat([checkpoint(function, *part, use_reentrant=False) for part in parts])
+
+
+class PackedPolicy(nn.Module):
+    """A causal language model as the learner sees it: packed tokens in, log-probabilities out."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        LogprobHead.replace(model)
+        self.model = model
+
+    def forward(
+        self,
+        tokens: Tensor,  # [T] int64
+        positions: Tensor,  # [T] int64; restart at 0 in every sequence
+        segments: Segments,
+        rows: Tensor,  # [N] int64, distinct: where in T a target is predicted, one before it
+        targets: Tensor,  # [N] int64: the tokens predicted there
+        temperature: float,
+    ) -> Tensor:
+        """[N] float32, nats. The head is applied to the N rows only."""
+        hidden = self.model.base_model(
+            input_ids=tokens.unsqueeze(0),
+            position_ids=positions.unsqueeze(0),
+            use_cache=False,
+            segments=segments,
+        ).last_hidden_state[0]
+        head = self.model.get_output_embeddings()
+        return head(select_rows(hidden, rows), targets, temperature)
+
+
+def load_model(model_path: str, dtype: str, activation_checkpointing: bool) -> Any:
+    """A causal language model set up for packed training.
+
+    Raises:
+        ModelError: it does something that packed training would silently get wrong.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(model_path)
+    _refuse_what_packing_breaks(model_path, config)
+    model = AutoModelForCausalLM.from_pretrained(
+        model_path, dtype=getattr(torch, dtype), attn_implementation=PACKED_ATTENTION
+    )
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # the sampler has none
+    if activation_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model
+
+
+def _refuse_what_packing_breaks(model_path: str, config: Any) -> None:
+    text = config.get_text_config()
+    layers = set(getattr(text, "layer_types", None) or ["full_attention"])
+    mixing = layers - {"full_attention", "sliding_attention"}
+    scaled = [
+        key
+        for key in (
+            "final_logit_softcapping",
+            "attn_logit_softcapping",
+            "logits_scaling",
+            "logit_scale",
+        )
+        if getattr(text, key, None) not in (None, 1, 1.0)
+    ]
+    if mixing or scaled:
+        raise ModelError(
+            f"model {model_path}: cannot be trained packed: "
+            f"{', '.join(sorted(mixing) + scaled)} is not plain attention with a plain output "
+            "layer. Take a Llama, Qwen2 or Qwen3 model"
+        )

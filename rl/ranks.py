@@ -1,0 +1,125 @@
+"""How learner ranks find each other and speak: numbers and tensors only, nothing is unpickled."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from enum import IntEnum
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from rl.batch import Batch
+from rl.errors import UserError
+
+# A follower waits for its next command as long as rank 0 samples and evaluates. The supervisor
+# ends it when rank 0 dies, and a lost connection ends the wait at once.
+COMMAND_DEADLINE = timedelta(days=30)
+
+
+class RanksError(UserError):
+    """The learner's ranks did not find each other, or lost each other."""
+
+
+class Command(IntEnum):
+    UPDATE = 1
+    LOGPROBS = 2
+    WEIGHTS = 3
+    SAVE = 4
+    LOAD = 5
+    STOP = 6
+
+
+class Ranks:
+    """This process among the learner's ranks, in torch's default process group.
+
+    With one rank there is no network and no environment variable is needed; with more, MASTER_ADDR
+    and MASTER_PORT say where rank 0 listens. Waits for the other ranks, at most `deadline_s`.
+
+    Raises:
+        RanksError: the others did not come in time.
+    """
+
+    def __init__(self, rank: int, world_size: int, deadline_s: float) -> None:
+        self.rank = rank
+        self.world_size = world_size
+        self.deadline_s = deadline_s
+        local = int(os.environ.setdefault("LOCAL_RANK", str(rank)))
+        os.environ.update(RANK=str(rank), WORLD_SIZE=str(world_size))
+        cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", local) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(self.device)
+        backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+        timeout = timedelta(seconds=deadline_s)
+        if world_size == 1:
+            dist.init_process_group(
+                backend, store=dist.HashStore(), rank=0, world_size=1, timeout=timeout
+            )
+            return
+        with self.waiting("start"):
+            dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=timeout)
+            self._commands = dist.new_group(backend="gloo", timeout=COMMAND_DEADLINE)
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say what the ranks were at when one of them was lost."""
+        try:
+            yield
+        except RuntimeError as error:
+            lost = isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+            if self.world_size == 1 or not lost:
+                raise
+            raise RanksError(
+                f"learner rank {self.rank} of {self.world_size} lost the others at: {what} "
+                f"({str(error).splitlines()[0]}). One of them died or took longer than "
+                f"learner.collective_deadline_s={self.deadline_s:g}; the other ranks' logs say why"
+            ) from error
+
+    def announce(self, command: Command, first: int = 0, second: int = 0) -> None:
+        """From rank 0: what the followers do next. Returns at once when there are none."""
+        if self.world_size > 1:
+            header = torch.tensor([command, first, second])
+            dist.broadcast(header, src=0, group=self._commands)
+
+    def next_command(self) -> tuple[Command, int, int]:
+        """Waits, without a deadline of its own, for rank 0's next announcement."""
+        header = torch.zeros(3, dtype=torch.int64)
+        dist.broadcast(header, src=0, group=self._commands)
+        command, first, second = header.tolist()
+        return Command(command), first, second
+
+    def share(self, tensor: Tensor) -> Tensor:
+        """Rank 0's tensor, on the CPU, to every rank: the others pass one of the same shape."""
+        if self.world_size > 1 and tensor.numel():
+            dist.broadcast(tensor, src=0)
+        return tensor
+
+    def share_text(self, text: str | None, length: int) -> str:
+        """Rank 0's text of `length` bytes to every rank; the others pass None."""
+        data = bytearray(text.encode() if text is not None else bytes(length))
+        return bytes(self.share(torch.frombuffer(data, dtype=torch.uint8)).tolist()).decode()
+
+    def share_batch(self, batch: Batch | None, length: int, n_tokens: int) -> Batch:
+        """Rank 0's batch of `length` tokens to every rank; the others pass None."""
+        if self.world_size == 1 and batch is not None:
+            return batch
+        if batch is None:
+            whole, real = torch.zeros(3, length, dtype=torch.int64), torch.zeros(2, length)
+        else:
+            whole = torch.stack([batch.tokens, batch.positions, batch.loss_mask.long()])
+            real = torch.stack([batch.rollout_logprobs, batch.advantages])
+        self.share(whole)
+        self.share(real)
+        return Batch(whole[0], whole[1], whole[2].bool(), real[0], real[1], n_tokens)
+
+    def reduce(self, sums: Tensor, maxima: Tensor) -> tuple[list[float], list[float]]:
+        """Over the ranks: the sum of `sums` and the maximum of `maxima`, both [n] float64."""
+        if self.world_size > 1:
+            dist.all_reduce(sums)
+            dist.all_reduce(maxima, op=dist.ReduceOp.MAX)
+        return sums.tolist(), maxima.tolist()
+
+    def leave(self) -> None:
+        dist.destroy_process_group()
