@@ -239,6 +239,9 @@ def _bounded_power(base: Any, exponent: Any) -> Any:
     return base**exponent
 
 
+_OTHER_NAMES = {"ln": "log", "arcsin": "asin", "arccos": "acos", "arctan": "atan"}
+
+
 def _function_value(name: str, x: Any) -> Any:
     import mpmath
 
@@ -273,8 +276,7 @@ def _sympy(node: Node) -> "sympy.Expr":
         case ("const", name):
             return {"pi": sympy.pi, "e": sympy.E, "i": sympy.I}[name]
         case ("fn", name, inside):
-            names = {"ln": "log", "arcsin": "asin", "arccos": "acos", "arctan": "atan"}
-            return getattr(sympy, names.get(name, name))(_sympy(inside))
+            return getattr(sympy, _OTHER_NAMES.get(name) or name)(_sympy(inside))
     parts = [_sympy(part) for part in node[1:] if isinstance(part, tuple)]
     symbolic = node[0] == "pow" and parts[0].free_symbols and parts[1].is_number
     if symbolic and abs(parts[1]) > MAX_SYMBOLIC_EXPONENT:

@@ -70,6 +70,8 @@ def _marked(response: str) -> str | None:
 def tidy(text: str) -> str:
     """The answer without math delimiters, style commands and a full stop around it."""
     text = text.strip()
+    if text.isalnum():
+        return text
     for _ in range(4):  # not as often as somebody likes to write dollars
         before = text
         text = text.removesuffix(".").strip() if not text.endswith("..") else text
@@ -91,6 +93,8 @@ def plain_number(text: str) -> Fraction | None:
 
     Spacing commands, thousands separators and a pair of parentheses are allowed around it.
     """
+    if text.isdigit() and text.isascii() and len(text) <= MAX_DIGITS:
+        return Fraction(int(text))
     if len(text) > 2 * MAX_DIGITS:
         return None
     text = _GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
@@ -110,3 +114,15 @@ def plain_number(text: str) -> Fraction | None:
             return None
         value = Fraction(top, bottom)
     return -value if found["sign"] in ("-", "\u2212") and found["sign"] else value
+
+
+def exact_number(text: str) -> Fraction | str | None:
+    """`plain_number`; or sign and digits of an integer too long for that, so that two such can be
+    compared."""
+    value = plain_number(text)
+    if value is not None or len(text) <= MAX_DIGITS:
+        return value
+    digits = text.replace(",", "")
+    sign = "-" if digits.startswith("-") else ""
+    digits = digits.removeprefix("-").lstrip("0")
+    return sign + digits if digits.isdigit() and digits.isascii() else None

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from verifiers import algebra
-from verifiers.answer import final_answer, plain_number, tidy
-from verifiers.latex import Node, read
+from verifiers.answer import exact_number, final_answer, tidy
+from verifiers.latex import MAX_LENGTH, Node, read
 from verifiers.tokens import NotMathematics
 from verifiers.units import Quantity, quantity, words
 from verifiers.verdict import Outcome, Verdict, broken, correct, exceeded, unparsed, wrong
@@ -39,16 +39,19 @@ def verify_math(gold: str, response: str) -> Verdict:
         return unparsed("no \\boxed{...} and no 'Answer: ...' with something in it", VERSION)
     gold, answer = tidy(gold), tidy(answer)
     shown = answer if len(answer) <= SHOWN else answer[:SHOWN] + "..."
-    expected, found = plain_number(gold), plain_number(answer)
+    expected, found = exact_number(gold), exact_number(answer)
     if expected is not None and found is not None:
         same = expected == found
     elif _letters(gold) == _letters(answer):
         same = True
+    elif isinstance(expected, str):  # thousands of digits, and the answer is no such number
+        same = False
     else:
         try:
             same = _same_text(gold, answer)
         except _UnreadableGold as error:
-            return broken(f"the reference answer '{gold}' cannot be read: {error}", VERSION)
+            detail = f"the reference answer '{gold[:SHOWN]}' cannot be read: {error}"
+            return broken(detail, VERSION)
         except NotMathematics as error:
             detail = f"the answer cannot be read: {error}"
             return Verdict(Outcome.UNPARSED, 0.0, shown, detail, VERSION)
@@ -75,10 +78,12 @@ def _same_text(gold: str, answer: str) -> bool:
     if expected_words is not None:
         return expected_words == words(answer, wrapped_only=False)
     try:
-        expected = quantity(gold)
+        expected = quantity(gold, any_unit=True)
         expected_tree = read(expected.value)
     except NotMathematics as error:
         raise _UnreadableGold(str(error)) from error
+    if len(answer) > MAX_LENGTH:
+        raise NotMathematics(f"it is {len(answer):,} characters long (at most {MAX_LENGTH:,})")
     try:
         whole = read(answer)
     except NotMathematics:

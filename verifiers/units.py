@@ -40,12 +40,15 @@ _SPACE = re.compile(r"(?:\\[,;:! ]|~|\s)+$")
 _WORDS = re.compile(r"[a-zA-Z][a-zA-Z' -]*")
 
 
-def quantity(text: str) -> Quantity:
-    """An answer and its unit, as far as the unit is one that is known; else all of it."""
+def quantity(text: str, *, any_unit: bool = False) -> Quantity:
+    r"""An answer and its unit, as far as the unit is one that is known; else all of it.
+
+    any_unit: whatever stands in a `\text{...}` at the end counts as the unit.
+    """
     for sign in ("", "-"):
         for dollar in (sign + r"\$", sign + "$"):
             if text.startswith(dollar):
-                return Quantity(sign + quantity(text[len(dollar) :]).value, "dollar")
+                return Quantity(sign + text[len(dollar) :], "dollar")
     for pattern, unit in ((_DEGREES, "degree"), (_PERCENT, "percent")):
         found = pattern.search(text[-40:])
         if found:
@@ -53,6 +56,8 @@ def quantity(text: str) -> Quantity:
     found = _TRAILING.search(text[-200:])
     if found:
         unit = _canonical(found["bare"] or found[1] or "", found["power"] or "")
+        if any_unit and not unit:
+            unit = " ".join((found[1] or "").casefold().split())
         value = _SPACE.sub("", text[: len(text) - len(found[0])][-4000:])
         if unit and value:
             return Quantity(value, unit)
