@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,8 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
     from accelerate.utils import DummyOptim
 
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # DeepSpeed calls collectives by names that torch has begun to rename.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     # DeepSpeed would compile an operator that only its inference engine calls: 80 s at the first
     # start on a machine, and a compiler needed. It asks this table, whose edits last.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rl.attention import segments
 from rl.batch import Batch
+from rl.checkpoint import write_model
 from rl.config import Recipe
 from rl.deepspeed_engine import gathered, start_engine
 from rl.errors import UserError
@@ -95,6 +96,12 @@ class Learner:
             self._ranks.announce(Command.WEIGHTS)
         return self._weights()
 
+    @property
+    def checkpoint_bytes(self) -> int:
+        """What `save` writes at the least: weights, and in float32 their copy and two moments."""
+        weights = list(self._model.parameters())
+        return sum(w.element_size() * n_elements(w) + 12 * n_elements(w) for w in weights)
+
     def save(self, directory: Path) -> None:
         """Write the model and the trainer's state into an existing directory.
 
@@ -120,7 +127,9 @@ class Learner:
     def close(self) -> None:
         """Release the followers and leave the process group. Nothing can be called afterwards."""
         if self.rank == 0:
-            self._ranks.announce(Command.STOP)
+            # A follower that is lost already was reported where it was lost.
+            with suppress(RuntimeError):
+                self._ranks.announce(Command.STOP)
         self._engine.destroy()
         self._ranks.leave()
 
@@ -271,8 +280,6 @@ class Learner:
         }
 
     def _save(self, text: str | None, length: int) -> None:
-        from rl.checkpoint import write_model
-
         with self._ranks.waiting("writing a checkpoint"):
             directory = Path(self._ranks.share_text(text, length))
             weights = self._whole_weights()
@@ -295,12 +302,17 @@ class Learner:
         self.version = state["version"]
 
 
+def n_elements(weight: Any) -> int:
+    """Of the whole weight, also where ZeRO-3 keeps only a part of it here."""
+    return getattr(weight, "ds_numel", weight.numel())
+
+
 def _in_parts(weights: list[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
     """In their order, so many at a time that their elements stay below `GATHER_ELEMENTS`."""
     part: list[tuple[str, Any]] = []
     elements = 0
     for name, weight in weights:
-        size = getattr(weight, "ds_numel", weight.numel())
+        size = n_elements(weight)
         if part and elements + size > GATHER_ELEMENTS:
             yield part
             part, elements = [], 0

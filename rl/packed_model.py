@@ -107,7 +107,9 @@ def load_model(model_path: str, dtype: str, activation_checkpointing: bool) -> A
         ModelError: it does something that packed training would silently get wrong.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     config = AutoConfig.from_pretrained(model_path)
     _refuse_what_packing_breaks(model_path, config)
     model = AutoModelForCausalLM.from_pretrained(
