@@ -6,7 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$root/.venv
 stamp=$venv/.assay-setup # written last: while it is missing or differs, the set-up is not done
 log=$venv/setup.log
-cpu_gb=4 gpu_gb=20 # free disk space that is asked for; measured after an install: 2.8 and GPUGB
+cpu_gb=4 gpu_gb=12 # free disk space to ask for; measured after an install: 2.8 and 8.6
 
 usage() {
     cat <<'TEXT'
@@ -21,7 +21,7 @@ Recipes are in recipes/; key=value changes one setting for one run. `test fast` 
 tests out. `bash launch.sh --help` shows this page, `.venv/bin/assay --help` all subcommands.
 
 The set-up needs Linux on x86-64, Python 3.11 to 3.13, gcc, git, a network and 4 GB of free disk
-space (20 GB with CUDA). It installs into .venv only, never needs root, and may be run again at any
+space (12 GB with CUDA). It installs into .venv only, never needs root, and may be run again at any
 time. Package sources, proxy and certificate: pip's own settings are obeyed.
 
   ASSAY_PYTHON=/path/to/python   the Python to use

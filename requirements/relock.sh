@@ -45,12 +45,20 @@ lock gpu pyproject.toml --group gpu --group test --group bootstrap
 lock cpu pyproject.toml --group cpu --group test --group bootstrap \
     --override requirements/never-cpu.txt --find-links "$stand_ins"
 .venv/bin/python - <<'PY'
-import pathlib, re
+import pathlib
+import re
 
-hashes = [line.split()[0] for line in open("requirements/torch-cpu.sha256")]
-lines = " \\\n".join(f"    --hash=sha256:{h}" for h in sorted(hashes))
-path = pathlib.Path("requirements/cpu.lock")
-text, n = re.subn(r"(?m)^(torch==.*\n)(?:    --hash.*\n)+", lambda m: f"{m[1]}{lines}\n", path.read_text())
-assert n == 1, "cpu.lock has no torch"
-path.write_text(text)
+
+def edit(lock, pattern, new):
+    path = pathlib.Path("requirements", lock)
+    text, found = re.subn(pattern, lambda match: match[1] + new, path.read_text())
+    assert found == 1, f"{lock} has no torch"
+    path.write_text(text)
+
+
+hashes = sorted(line.split()[0] for line in open("requirements/torch-cpu.sha256"))
+rows = [f"    --hash=sha256:{value}" for value in hashes]
+edit("cpu.lock", r"(?m)^(torch==.*\n)(?:    --hash.*\n)+", " \\\n".join(rows) + "\n")
+# `==2.13.0` would also take 2.13.0+cpu from a folder that pip is given, and fail on its hash.
+edit("gpu.lock", r"(?m)^(torch=)(?==)", "=")
 PY
