@@ -37,6 +37,13 @@ class Task:
         return sha256(shown.encode()).hexdigest()
 
 
+class EnvError(ValueError):
+    """An environment's options or data are wrong, and the message says how: one line per mistake.
+
+    For whoever wrote the recipe; shown without a traceback.
+    """
+
+
 class Env(ABC):
     """Subclass as a frozen dataclass; its fields are the environment's options in a recipe."""
 

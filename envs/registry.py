@@ -13,13 +13,11 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from envs import ENVS
-from envs.base import Env, Message, Task
+from envs.base import Env, EnvError, Message, Task
 from verifiers.entry import load
 from verifiers.verdict import Verdict
 
-
-class EnvError(ValueError):
-    """No such environment, or it refuses these options. One line per mistake."""
+__all__ = ["EnvError", "job", "judge", "make_env", "prepare"]
 
 
 def make_env(name: str, options: Mapping[str, Any]) -> Env:
