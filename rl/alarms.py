@@ -10,6 +10,9 @@ from rl.types import Group
 from verifiers.verdict import Outcome
 
 
+REPEAT_STEPS = 10  # between repetitions of a warning that still holds
+
+
 @dataclass(frozen=True, slots=True)
 class Signs:
     """The numbers of one step that alarms look at."""
@@ -56,6 +59,7 @@ class Warnings:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._without_signal = 0
+        self._truncated = 0
 
     def check(self, signs: Signs) -> list[str]:
         """The warnings to show after this step."""
@@ -64,7 +68,9 @@ class Warnings:
         self._without_signal = 0 if signs.signal_groups else self._without_signal + 1
         if self._without_signal and self._without_signal % limits.no_signal_steps == 0:
             warnings.append(self._no_signal(signs))
-        if signs.truncated_fraction >= limits.truncated_fraction:
+        truncated = signs.truncated_fraction >= limits.truncated_fraction
+        self._truncated = self._truncated + 1 if truncated else 0
+        if self._truncated % REPEAT_STEPS == 1:
             warnings.append(
                 f"step {signs.step}: {signs.truncated_fraction:.0%} of the answers ran out of "
                 f"tokens: raise rollout.max_new_tokens (now {self._recipe.rollout.max_new_tokens})"

@@ -9,6 +9,7 @@ close and ends what is left.
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import psutil
 
 RUN_VARIABLE = "ASSAY_RUN"
 _PR_SET_PDEATHSIG = 1
+_ERROR = re.compile(r"\b\w*(Error|Exception): ")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -38,17 +40,20 @@ class Child:
     def returncode(self) -> int | None:
         return self.process.poll()
 
-    def last_lines(self, n: int = 15) -> str:
+    def last_lines(self, n: int = 12) -> str:
+        """The errors it printed, which may stand far above the end, and the end of its log."""
         with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 16384))
+            file.seek(max(0, self.log.stat().st_size - 262144))
             lines = file.read().decode(errors="replace").splitlines()
-        return "\n".join(f"    {line}" for line in lines[-n:]) or "    (it printed nothing)"
+        causes = [line for line in lines[:-n] if _ERROR.search(line)]
+        shown = [*dict.fromkeys(causes[:3]), *(["..."] if causes else []), *lines[-n:]]
+        return "\n".join(f"    {line}" for line in shown) or "    (it printed nothing)"
 
     def died(self, doing: str) -> ChildDied:
         """The error to raise for this child, which ended while `doing`."""
         return ChildDied(
-            f"{self.name} ended while {doing}: {describe_exit(self.process.returncode)}. Its last "
-            f"lines (all of them in {self.log}):\n{self.last_lines()}"
+            f"{self.name} ended while {doing}: {describe_exit(self.process.returncode)}. What "
+            f"it said last (all of it in {self.log}):\n{self.last_lines()}"
         )
 
 

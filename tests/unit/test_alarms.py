@@ -36,8 +36,13 @@ def test_one_step_with_signal_starts_the_count_again():
 
 
 def test_mostly_truncated_answers_are_said_with_the_key_to_change():
-    (warning,) = Warnings(RECIPE).check(replace(HEALTHY, truncated_fraction=0.6))
+    warnings, cut_off = Warnings(RECIPE), replace(HEALTHY, truncated_fraction=0.6)
+    (warning,) = warnings.check(cut_off)
     assert "rollout.max_new_tokens (now 1024)" in warning
+    # It is said once, not after every step; and again if it comes back.
+    assert warnings.check(cut_off) == []
+    assert warnings.check(HEALTHY) == []
+    assert len(warnings.check(cut_off)) == 1
 
 
 def group(*verdicts: Verdict) -> list[Graded]:
