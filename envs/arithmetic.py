@@ -1,7 +1,6 @@
 """Arithmetic with worked solutions, made by rule: column sums, and multiplying by adding up."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import exp, log
 from random import Random
@@ -17,7 +16,8 @@ class Slip(NamedTuple):
 
     step: int  # which operation of the chain, from 0
     column: int  # which column of it, from the right
-    change: int  # what is wrongly added to the column's result
+    flips_carry: bool = False  # a carry forgotten, or one made up
+    change: int = 0  # what is wrongly added to the column's result
 
 
 def check_range(option: str, value: float, low: float, high: float) -> None:
@@ -30,10 +30,11 @@ def check_range(option: str, value: float, low: float, high: float) -> None:
 class Arithmetic(Env):
     """Add and subtract whole numbers column by column: `345+678=?`.
 
-    The worked solution writes one column after the other from the right, with the carry (`+1`) or
-    the borrow (`-1`) spelled out, and ends in the boxed result:
-    `5+8=13,4+7+1=12,3+6+1=10,\\boxed{1023}`. With more than two terms there is a line per operation
-    that ends in the running total. No total is ever negative.
+    The worked solution writes one column after the other from the right, with the carry or borrow
+    as the third number, and ends in the boxed result:
+    `5+8+0=13,4+7+1=12,3+6+1=10,\\boxed{1023}`. With more than two terms there is a line per
+    operation that ends in the running total. No total is ever negative. Every column is equally
+    long, so that a small policy finds its digits by their distance.
     """
 
     digits: int = 3
@@ -43,11 +44,16 @@ class Arithmetic(Env):
     """Numbers in the chain, 2 to 9."""
 
     operations: str = "+"
-    """Which signs occur: "+", "-" or "+-". A "-" is drawn only where the total stays above 0."""
+    """Which signs occur: "+", "-" or "+-". A "-" is drawn only where no total falls below 0."""
+
+    carry_slips: float = 1.0
+    """Share of the slips in corrupted solutions that are a carry forgotten or made up, 0 to 1; the
+    others are a column off by one."""
 
     def __post_init__(self) -> None:
         check_range("digits", self.digits, 1, 12)
         check_range("terms", self.terms, 2, 9)
+        check_range("carry_slips", self.carry_slips, 0, 1)
         if self.operations not in ("+", "-", "+-"):
             raise ValueError(f'operations must be "+", "-" or "+-", got "{self.operations}"')
         if self.operations == "-" and self.terms > 2:
@@ -78,8 +84,10 @@ class Arithmetic(Env):
     def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
         if not corrupt:
             return self.solve(task)
-        slips = list(possible_slips(numbers(task)))
+        slips = possible_slips(numbers(task))
         rng.shuffle(slips)
+        of_carry = rng.random() < self.carry_slips
+        slips.sort(key=lambda slip: slip.flips_carry != of_carry)  # the wanted kind first
         # a slip can make a later subtraction impossible; one in the last operation never does
         worked = (work(numbers(task), slip) for slip in slips)
         return next(text for text, total in worked if text and str(total) != task.truth)
@@ -102,18 +110,22 @@ def work_columns(total: int, term: int, step: int, slip: Slip | None) -> tuple[s
     text, result, carry = "", 0, 0
     pairs = columns(total, term)
     for column, (a, b) in enumerate(pairs):
-        change = slip.change if slip and (slip.step, slip.column) == (step, column) else 0
+        here = slip if slip and (slip.step, slip.column) == (step, column) else None
+        if here and here.flips_carry:
+            carry = 1 - carry
+        change = here.change if here else 0
+        last = column == len(pairs) - 1
         if term >= 0:
             value = max(0, a + b + carry + change)
-            text += f"{a}+{b}{'+1' * carry}={value},"
-            digit, carry = (value, 0) if column == len(pairs) - 1 else (value % 10, value // 10)
+            text += f"{a}+{b}+{carry}={value:02d},"
+            digit, carry = (value, 0) if last else (value % 10, value // 10)
         else:
-            borrow = a - b - carry < 0
-            if borrow and column == len(pairs) - 1:
+            borrow = int(a - b - carry < 0)
+            if borrow and last:
                 return "", -1
             digit = min(9, max(0, a + 10 * borrow - b - carry + change))
-            text += f"{'1' * borrow}{a}-{b}{'-1' * carry}={digit},"
-            carry = int(borrow)
+            text += f"{borrow}{a}-{b}-{carry}={digit},"
+            carry = borrow
         result += digit * 10**column
     return text, result
 
@@ -131,17 +143,16 @@ def work(terms: list[int], slip: Slip | None) -> tuple[str, int]:
     return "".join(lines) + f"\\boxed{{{total}}}", total
 
 
-def possible_slips(terms: list[int]) -> Iterator[Slip]:
-    """Every slip a chain offers: in each column, one too many or one too few.
-
-    One too few in a column with a carry is the carry forgotten.
-    """
-    total = terms[0]
+def possible_slips(terms: list[int]) -> list[Slip]:
+    """Every slip a chain offers: a carry forgotten or made up, or a column off by one."""
+    slips, total = [], terms[0]
     for step, term in enumerate(terms[1:]):
         for column in range(len(columns(total, term))):
-            yield Slip(step, column, 1)
-            yield Slip(step, column, -1)
+            if column > 0:
+                slips.append(Slip(step, column, flips_carry=True))
+            slips += [Slip(step, column, change=1), Slip(step, column, change=-1)]
         total += term
+    return slips
 
 
 @dataclass(frozen=True)

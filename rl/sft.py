@@ -241,7 +241,7 @@ def _progress(say: Say) -> Any:
         said_at = time.monotonic()
         began_at = time.monotonic()
 
-        def on_log(self, args, state, control, logs=None, **kwargs) -> None:  # noqa: ANN001, ANN003
+        def on_log(self, args, state, control, logs=None, **kwargs) -> None:
             now = time.monotonic()
             last = state.global_step == state.max_steps
             if not logs or "loss" not in logs or (now - self.said_at < REPORT_EVERY_S and not last):
