@@ -1,0 +1,188 @@
+"""Questions from files, written here."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envs.base import EnvError, Task
+from envs.registry import make_env
+from verifiers.verdict import Outcome
+
+Row = dict[str, Any]
+
+
+def gsm8k(n: int, first: int = 0) -> list[Row]:
+    return [
+        {"question": f"What is {i} + 1?", "answer": f"Add one.\n#### {i + 1:,}", "id": i}
+        for i in range(first, first + n)
+    ]
+
+
+def write(path: Path, rows: list[Row]) -> str:
+    if path.suffix == ".parquet":
+        import pandas as pd
+
+        pd.DataFrame(rows).to_parquet(path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def dataset(**options: Any) -> Any:
+    return make_env("dataset", options)
+
+
+def drawn(env: Any, split: Any, n: int, seed: int = 0) -> list[Task]:
+    return [env.draw(split, seed, index) for index in range(n)]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_questions_and_answers_are_read_from_a_file(tmp_path: Path, suffix: str) -> None:
+    env = dataset(path=write(tmp_path / f"rows.{suffix}", gsm8k(1200)), instruction="Box it.")
+    tasks = {**{t.key: t for t in drawn(env, "train", 1200)}}
+    tasks |= {t.key: t for t in drawn(env, "test", 1200)}
+    truths = {t.prompt: t.truth for t in tasks.values()}
+    assert truths == {f"What is {i} + 1?\n\nBox it.": f"{i + 1:,}" for i in range(1200)}
+    assert {env.verify(t, env.solve(t)).outcome for t in tasks.values()} == {Outcome.CORRECT}
+
+
+def test_a_directory_is_read_as_all_its_files(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / "a.jsonl", gsm8k(10))
+    write(tmp_path / "data" / "b.jsonl", gsm8k(10, first=10))
+    (tmp_path / "data" / "README.md").write_text("not data")
+    test = write(tmp_path / "test.jsonl", gsm8k(5, first=90))
+    env = dataset(path=str(tmp_path / "data"), test_path=test)
+    assert len({t.key for t in drawn(env, "train", 20)}) == 20
+
+
+def test_an_epoch_has_every_question_once_and_the_next_another_order(tmp_path: Path) -> None:
+    env = dataset(
+        path=write(tmp_path / "train.jsonl", gsm8k(40)),
+        test_path=write(tmp_path / "test.jsonl", gsm8k(5, first=90)),
+    )
+    first, second = drawn(env, "train", 80)[:40], drawn(env, "train", 80)[40:]
+    assert len({t.key for t in first}) == len({t.key for t in second}) == 40
+    assert first != second
+    assert first != drawn(env, "train", 40, seed=1)
+    assert first == drawn(env, "train", 40)
+
+
+def test_neighbouring_seeds_do_not_share_their_order(tmp_path: Path) -> None:
+    env = dataset(path=write(tmp_path / "rows.jsonl", gsm8k(400)))
+    a, b = drawn(env, "train", 100, seed=0), drawn(env, "train", 100, seed=1)
+    for shift in (-1, 0, 1):
+        same = sum(a[i].key == b[i + shift].key for i in range(1, 99))
+        assert same < 10
+
+
+def test_a_test_file_is_the_test_split_without_the_questions_trained_on(tmp_path: Path) -> None:
+    env = dataset(
+        path=write(tmp_path / "train.jsonl", gsm8k(30)),
+        test_path=write(tmp_path / "test.jsonl", gsm8k(30, first=20)),
+    )
+    assert {t.truth for t in drawn(env, "test", 60)} == {str(i + 1) for i in range(30, 50)}
+    assert {t.truth for t in drawn(env, "train", 60)} == {str(i + 1) for i in range(30)}
+
+
+def test_without_a_test_split_a_share_is_held_out_whatever_the_order(tmp_path: Path) -> None:
+    rows = gsm8k(1000)
+    env = dataset(path=write(tmp_path / "rows.jsonl", rows))
+    turned = dataset(path=write(tmp_path / "turned.jsonl", rows[::-1]))
+    test = {t.key for t in drawn(env, "test", 1000)}
+    assert test == {t.key for t in drawn(turned, "test", 1000, seed=5)}
+    assert 60 < len(test) < 140
+    assert not test & {t.key for t in drawn(env, "train", 2000)}
+
+
+def test_a_question_that_occurs_twice_is_one_task(tmp_path: Path) -> None:
+    env = dataset(path=write(tmp_path / "rows.jsonl", gsm8k(200) + gsm8k(200)))
+    counts = Counter(t.key for split in ("train", "test") for t in drawn(env, split, 10))
+    assert max(counts.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "pattern", "truth"),
+    [
+        ("so #### 4\n#### 5", r"####\s*(.+)", "5"),
+        ("\\frac{1}{2}", "", "\\frac{1}{2}"),
+        ("The half: $\\boxed{\\frac{1}{2}}$.", "", "\\frac{1}{2}"),
+        (7, "", "7"),
+        (0.5, "", "0.5"),
+        ("A: x; B: y", r"(\w): (\w)", "B"),
+    ],
+)
+def test_the_answer_is_found_by_its_pattern(
+    tmp_path: Path, answer: Any, pattern: str, truth: str
+) -> None:
+    rows = [{"problem": f"Question {i}", "solution": answer} for i in range(50)]
+    env = dataset(
+        path=write(tmp_path / "rows.jsonl", rows),
+        question_field="problem",
+        answer_field="solution",
+        answer_pattern=pattern,
+    )
+    assert env.draw("train", 0, 0).truth == truth
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"path": "none.jsonl"}, ["'none.jsonl': no such file", "rows.jsonl"]),
+        ({"path": "./none"}, ["'./none': no such file"]),
+        ({"path": "rows.csv"}, ["files must end in .jsonl, .json, .parquet", ".csv"]),
+        ({"path": "empty"}, ["the directory holds no .jsonl"]),
+        ({"path": "rows.jsonl", "train_split": "trian"}, ["trian", "train"]),
+        ({"path": "rows.jsonl", "question_field": "problem"}, ["it has question, answer, id"]),
+        ({"path": "rows.jsonl", "answer_field": "anser"}, ["did you mean 'answer'?"]),
+        ({"path": "rows.jsonl", "question_field": "id"}, ["row 1", "'id' is no text"]),
+        ({"path": "rows.jsonl", "answer_pattern": r"=(\d)"}, ["row 1", "is not found", "#### 1"]),
+        ({"path": "broken.jsonl"}, ["'broken.jsonl'", "cannot be read"]),
+        ({"path": "blank.jsonl"}, ["row 2", "'answer' is no answer: None"]),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Row, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "rows.jsonl", gsm8k(20))
+    write(tmp_path / "blank.jsonl", [*gsm8k(1), {"question": "?", "answer": None, "id": 1}])
+    (tmp_path / "rows.csv").write_text("question,answer\n")
+    (tmp_path / "broken.jsonl").write_text('{"question": "un')
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EnvError) as caught:
+        dataset(**options).draw("train", 0, 0)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_split_without_questions_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", gsm8k(20))
+    env = dataset(path=path, test_path=path)
+    with pytest.raises(LookupError, match="no test questions left"):
+        env.draw("test", 0, 0)
+
+
+@pytest.mark.parametrize("pattern", ["(", "####"])
+def test_a_pattern_that_cannot_find_anything_is_refused_at_once(pattern: str) -> None:
+    with pytest.raises(EnvError, match="answer_pattern"):
+        dataset(path="rows.jsonl", answer_pattern=pattern)
+
+
+def test_judging_reads_no_data(tmp_path: Path) -> None:
+    env = dataset(path=str(tmp_path / "not_there.jsonl"))
+    assert env.verify(Task("?", "5"), "\\boxed{5}").outcome is Outcome.CORRECT
+    assert env.solve(Task("?", "5")) == "\\boxed{5}"
+    env.prepare()
+    assert "sympy" in sys.modules, "what the harder answers need is loaded before the clock runs"
