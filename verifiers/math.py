@@ -42,7 +42,7 @@ def verify_math(gold: str, response: str) -> Verdict:
     expected, found = exact_number(gold), exact_number(answer)
     if expected is not None and found is not None:
         same = expected == found
-    elif _letters(gold) == _letters(answer):
+    elif gold.split() == answer.split():
         same = True
     elif isinstance(expected, str):  # thousands of digits, and the answer is no such number
         same = False
@@ -67,10 +67,6 @@ def preload() -> None:
 
 class _UnreadableGold(ValueError):
     pass
-
-
-def _letters(text: str) -> str:
-    return "".join(text.split())
 
 
 def _same_text(gold: str, answer: str) -> bool:
