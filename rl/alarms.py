@@ -9,7 +9,6 @@ from rl.errors import UserError
 from rl.types import Group
 from verifiers.verdict import Outcome
 
-
 REPEAT_STEPS = 10  # between repetitions of a warning that still holds
 
 

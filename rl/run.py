@@ -16,8 +16,9 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
+from envs.base import EnvError
 from rl.alarms import check_verifier
-from rl.chat import encode
+from rl.chat import ChatError, encode
 from rl.checkpoint import latest_checkpoint
 from rl.config import Recipe
 from rl.engine import Engine
@@ -71,7 +72,7 @@ def _lead(
         summary = asyncio.run(role(arguments, directory, recipe, events))
     except Stopped as stopped:
         summary = {"stopped": str(stopped)}
-    except (UserError, LookupError) as error:
+    except (UserError, EnvError, ChatError, LookupError) as error:
         events.failed(str(error))
         return 1
     events.done(summary)
