@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from envs.registry import job as registry_job
+from envs.registry import make_env
 from verifiers.pool import Limits, VerifierPool, VerifierStartError
 from verifiers.verdict import Outcome, Verdict
 
@@ -401,3 +403,33 @@ def test_a_replacement_that_cannot_start_breaks_the_verdict_and_hangs_nothing(
     assert "edited while it ran" in verdicts[2].detail
     assert verdicts[3].outcome is Outcome.CORRECT, "the pool recovers when the cause is gone"
     assert children() == []
+
+
+def test_an_environment_is_judged_through_its_registry(tmp_path: Path) -> None:
+    options = {"digits": 2}
+    env = make_env("arithmetic", options)
+    tasks = [env.draw("train", 0, index) for index in range(50)]
+
+    async def inside() -> list[Verdict]:
+        async with VerifierPool(
+            "envs.registry:judge",
+            2,
+            LIMITS,
+            tmp_path / "log",
+            prepare=[{"name": "arithmetic", "options": options}],
+        ) as pool:
+            answers = [(task, env.solve(other)) for task in tasks for other in (task, tasks[0])]
+            return await asyncio.gather(
+                *(
+                    pool.verify(
+                        registry_job("arithmetic", options, task, answer),
+                        control=registry_job("arithmetic", options, task, env.solve(task)),
+                    )
+                    for task, answer in answers
+                )
+            )
+
+    verdicts = asyncio.run(asyncio.wait_for(inside(), PATIENCE_S))
+    assert verdicts == [
+        env.verify(task, env.solve(other)) for task in tasks for other in (task, tasks[0])
+    ]

@@ -1,0 +1,126 @@
+"""Who may import whom, and what a module brings along, each in a fresh interpreter."""
+
+import ast
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ["verifiers", "envs", "rl"]  # each knows the ones before it
+
+# Slow or heavy packages, each of which has one door.
+HEAVY = [
+    "torch", "transformers", "trl", "deepspeed", "accelerate", "vllm", "ray", "datasets", "sympy",
+    "mpmath", "pandas", "numpy",
+]  # fmt: skip
+
+# module -> the heavy packages and layers that importing it may bring along.
+MAY_IMPORT: dict[str, list[str]] = {
+    "verifiers.verdict": [],
+    "verifiers.entry": [],
+    "verifiers.worker": [],
+    "verifiers.process": [],
+    "verifiers.pool": [],
+    "verifiers.answer": [],
+    "verifiers.latex": [],
+    "verifiers.algebra": [],
+    "verifiers.math": [],
+    "envs": [],
+    "envs.base": ["verifiers"],
+    "envs.arithmetic": ["verifiers"],
+    "envs.dataset": ["verifiers"],
+    "envs.registry": ["verifiers"],
+    "rl.types": ["verifiers", "envs"],
+    "rl.config": ["verifiers", "envs"],
+    "rl.load": ["verifiers", "envs"],
+    "rl.server": ["verifiers", "envs"],
+    "rl.supervisor": ["verifiers", "envs"],
+    "rl.cli": ["verifiers", "envs"],
+}
+
+# The doors: only these files import the package, inside functions or not.
+DOORS: dict[str, list[str]] = {
+    "sympy": ["verifiers/algebra.py"],
+    "mpmath": ["verifiers/algebra.py"],
+    "datasets": ["envs/dataset.py"],
+}
+
+
+def imported(module: str) -> set[str]:
+    """The top-level packages in sys.modules after importing `module` alone."""
+    code = (
+        "import importlib, json, sys; sys.path.insert(0, sys.argv[1]);"
+        "importlib.import_module(sys.argv[2]);"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    argv = [sys.executable, "-P", "-c", code, str(ROOT), module]
+    ended = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
+    assert ended.returncode == 0, ended.stderr
+    return set(json.loads(ended.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("module", MAY_IMPORT)
+def test_importing_a_module_brings_along_only_what_it_may(module: str) -> None:
+    own_layer = module.partition(".")[0]
+    allowed = {own_layer, *MAY_IMPORT[module]}
+    assert imported(module) & {*HEAVY, *LAYERS} <= allowed
+
+
+def sources(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def imports_of(path: Path) -> set[str]:
+    """Top-level packages that a file imports anywhere in it, for type checking included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_layer_imports_a_later_one_or_the_tests(layer: str) -> None:
+    forbidden = {*LAYERS[LAYERS.index(layer) + 1 :], "tests", "benchmarks"}
+    assert sources(layer)
+    for path in sources(layer):
+        assert not imports_of(path) & forbidden, path
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_a_heavy_package_is_imported_behind_its_door_only(package: str) -> None:
+    folders = ["verifiers", "envs"] if package == "datasets" else LAYERS
+    users = [
+        str(path.relative_to(ROOT)) for path in sources(*folders) if package in imports_of(path)
+    ]
+    assert users == DOORS[package]
+
+
+def test_verifiers_needs_nothing_but_the_standard_library_and_sympy() -> None:
+    for path in sources("verifiers"):
+        outside = imports_of(path) - set(sys.stdlib_module_names) - {"verifiers"}
+        assert outside <= {"sympy", "mpmath"}, path
+
+
+def test_the_package_called_verifiers_is_our_own() -> None:
+    """There is an unrelated one on PyPI with the same import name."""
+    spec = find_spec("verifiers")
+    assert spec is not None
+    assert Path(spec.origin or "").is_relative_to(ROOT)
+
+
+def test_nothing_that_judges_answers_evaluates_or_unpickles() -> None:
+    for path in sources("verifiers", "envs"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "compile", "__import__"), path
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in ("sympify", "parse_expr"), path
+        assert not imports_of(path) & {"pickle", "marshal", "shelve", "dill"}, path
