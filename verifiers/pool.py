@@ -77,12 +77,14 @@ class VerifierPool:
         self._open, self._closing = False, True
         for _ in range(self._workers):  # so many may be waiting for a worker
             self._idle.put_nowait(_closed())
-        for task in self._tasks:
-            task.cancel()
-        for worker in self._alive:
-            worker.kill()
-        waits = [*self._tasks, *(worker.closed() for worker in self._alive)]
-        await asyncio.gather(*waits, return_exceptions=True)
+        while self._tasks or self._alive:  # ending a job can still bring a worker to bury
+            for task in self._tasks:
+                task.cancel()
+            for worker in self._alive:
+                worker.kill()
+            dying, self._alive = self._alive, set()
+            waits = [*self._tasks, *(worker.closed() for worker in dying)]
+            await asyncio.gather(*waits, return_exceptions=True)
         self._log.close()
 
     async def verify(self, job: dict[str, Any], control: dict[str, Any] | None = None) -> Verdict:

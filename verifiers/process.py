@@ -167,7 +167,8 @@ class WorkerProcess(asyncio.Protocol):
         self._transport, _ = await self._loop.create_connection(lambda: self, sock=channel)
         seconds = self._setup.start_deadline_s
         try:
-            said = await asyncio.wait_for(self._reply, seconds)
+            async with asyncio.timeout(seconds):  # wait_for can swallow a cancellation
+                said = await self._reply
         except TimeoutError:
             what = f"was not ready within {seconds:g} s"
         else:
