@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from envs.base import Task
+from rl.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-class ChatError(Exception):
-    """The policy cannot be talked to; says what is missing and what to do."""
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, task: Task) -> list[int]:
     """Prompt tokens of a task: the chat template, once, with the opening of the policy's turn.
 
     Raises:
-        ChatError: the tokenizer has no chat template, or its template refuses these messages.
+        UserError: the tokenizer has no chat template, or its template refuses these messages.
     """
     if not tokenizer.chat_template:
-        raise ChatError(
+        raise UserError(
             f"the tokenizer of '{tokenizer.name_or_path}' has no chat template: choose the "
             "instruction-tuned version of the model, or put a file chat_template.jinja beside its "
             "tokenizer.json"
@@ -35,13 +32,14 @@ def encode(tokenizer: PreTrainedTokenizerBase, task: Task) -> list[int]:
         )
     except TemplateError as error:
         roles = ", ".join(message.role for message in task.messages)
-        raise ChatError(
+        raise UserError(
             f"the chat template of '{tokenizer.name_or_path}' refuses messages with the roles "
             f"[{roles}]: {error}"
         ) from error
-    return list(tokens)
+    return cast("list[int]", tokens)
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
     """Text of a response, special tokens left out, spaces as they were sampled."""
-    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return cast(str, text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rl.config import EmbeddedPolicy
+from rl.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3Config
@@ -21,6 +22,7 @@ WHOLE_WORDS = ("\\boxed{", "Answer: ")
 
 HEAD_DIM = 32  # the smallest that vLLM's attention on CPUs supports
 MAX_PARAMETERS = 1_000_000
+INITIALIZER_RANGE = 0.08  # learns the format in half the updates that the usual 0.02 takes
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -65,9 +67,10 @@ def make_config(size: EmbeddedPolicy, tokenizer: PreTrainedTokenizerFast) -> Qwe
         num_key_value_heads=size.kv_heads,
         head_dim=HEAD_DIM,
         max_position_embeddings=size.max_tokens,
+        initializer_range=INITIALIZER_RANGE,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=SPECIAL.index(PAD),
+        eos_token_id=SPECIAL.index(END),
         bos_token_id=None,
         dtype="float32",
     )
@@ -77,7 +80,7 @@ def make_embedded(directory: Path, size: EmbeddedPolicy, seed: int) -> int:
     """Write an untrained policy into `directory` (fp32). Returns its number of parameters.
 
     Raises:
-        ValueError: the sizes make a policy of more than MAX_PARAMETERS.
+        UserError: the sizes make a policy of more than MAX_PARAMETERS.
     """
     import torch
     from transformers import GenerationConfig, Qwen3ForCausalLM
@@ -90,13 +93,13 @@ def make_embedded(directory: Path, size: EmbeddedPolicy, seed: int) -> int:
         model = Qwen3ForCausalLM(make_config(size, tokenizer))
     n_parameters = model.num_parameters()
     if n_parameters > MAX_PARAMETERS:
-        raise ValueError(
+        raise UserError(
             f"the sizes under 'embedded' make a policy of {n_parameters:,} parameters, at most "
             f"{MAX_PARAMETERS:,} are meant: lower embedded.layers, embedded.hidden or "
             "embedded.intermediate, or give your own model=DIRECTORY"
         )
     model.generation_config = GenerationConfig(
-        do_sample=True, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+        do_sample=True, eos_token_id=SPECIAL.index(END), pad_token_id=SPECIAL.index(PAD)
     )
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)

@@ -22,18 +22,15 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from envs.registry import make_env
+from envs.registry import EnvError, make_env
 from rl.config import Recipe
+from rl.errors import UserError
 
 Say = Callable[[str], None]
 
 LOCK_DEADLINE_S = 3600.0  # for another process that makes the same policy
 LIBRARIES = ("torch", "transformers", "tokenizers", "trl")
 MODULES = ("envs.base", "rl.chat", "rl.embedded", "rl.sft")  # their text decides what comes out
-
-
-class PolicyError(Exception):
-    """There is no policy to start from; one sentence that says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def starting_policy(recipe: Recipe, say: Say) -> Policy:
     Waits for another process that makes the same policy, at most LOCK_DEADLINE_S.
 
     Raises:
-        PolicyError: no such model, no network, sizes out of range, nothing to imitate.
+        UserError: no such model, no network, sizes out of range, nothing to imitate.
     """
     source = None if recipe.model == "embedded" else find_model(recipe.model, say)
     if source is not None and recipe.sft is None:
@@ -71,7 +68,7 @@ def find_model(model: str, say: Say) -> Path:
     """The directory of a local model, or of a hub model after fetching it.
 
     Raises:
-        PolicyError: neither exists.
+        UserError: neither exists.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -79,13 +76,13 @@ def find_model(model: str, say: Say) -> Path:
             name for name in ("config.json", "tokenizer_config.json") if not (path / name).is_file()
         ]
         if missing:
-            raise PolicyError(
+            raise UserError(
                 f"model '{model}' is a directory without {' and '.join(missing)}: give one in "
                 "Hugging Face format, as save_pretrained writes it"
             )
         return path.resolve()
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
-        raise PolicyError(
+        raise UserError(
             f"model '{model}' does not exist: give `embedded`, a directory in Hugging Face format, "
             "or a hub id such as Qwen/Qwen3-1.7B"
         )
@@ -106,17 +103,17 @@ def _fetch(model: str, say: Say) -> Path:
     try:
         return Path(snapshot_download(model, allow_patterns=patterns))
     except GatedRepoError as error:
-        raise PolicyError(
+        raise UserError(
             f"model '{model}' needs its owner's consent: ask for access on its hub page, then log "
             "in with `hf auth login`"
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
-        raise PolicyError(
+        raise UserError(
             f"model '{model}' is neither a directory here nor a model on the hub: check the "
             "spelling, or give `embedded`"
         ) from error
     except (LocalEntryNotFoundError, OSError) as error:
-        raise PolicyError(
+        raise UserError(
             f"model '{model}' is not a directory here and the hub cannot be reached: connect to "
             "the network, unset HF_HUB_OFFLINE, or give a local directory"
         ) from error
@@ -180,7 +177,7 @@ def _locked(target: Path, say: Say) -> Any:
         try:
             lock.acquire(timeout=LOCK_DEADLINE_S)
         except Timeout as error:
-            raise PolicyError(
+            raise UserError(
                 f"another process has been making the same policy for {LOCK_DEADLINE_S:.0f} s: "
                 f"stop it; it holds {lock.lock_file}"
             ) from error
@@ -192,20 +189,18 @@ def _locked(target: Path, say: Say) -> Any:
 
 def _make(scratch: Path, recipe: Recipe, source: Path | None, say: Say) -> None:
     """Write the policy into `scratch`, which does not exist yet."""
-    from rl.chat import ChatError
     from rl.embedded import make_embedded
-    from rl.sft import SftError, warm_start
+    from rl.sft import warm_start
 
-    try:
-        if source is None:
-            say("making the embedded policy")
-            source = scratch if recipe.sft is None else scratch / "untrained"
-            make_embedded(source, recipe.embedded, recipe.seed)
-        if recipe.sft is not None:
-            warm_start(source, scratch, recipe, recipe.sft, say)
-        shutil.rmtree(scratch / "untrained", ignore_errors=True)
-    except (ChatError, SftError, ValueError, OSError) as error:
-        raise PolicyError(str(error)) from error
+    untrained = scratch / "untrained"
+    if source is None:
+        say("making the embedded policy")
+        source = scratch if recipe.sft is None else untrained
+        make_embedded(source, recipe.embedded, recipe.seed)
+    if recipe.sft is not None:
+        warm_start(source, scratch, recipe, recipe.sft, say)
+    if untrained.is_dir():
+        shutil.rmtree(untrained)
 
 
 def count_parameters(directory: Path) -> int:
@@ -230,7 +225,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, ValidationError, yaml.YAMLError) as error:
-        raise PolicyError(f"--recipe {path} is not a resolved recipe: {error}") from error
+        raise UserError(f"--recipe {path} is not a resolved recipe: {error}") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -240,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         policy = starting_policy(read_recipe(args.recipe), lambda line: print(line, flush=True))
-    except PolicyError as error:
+    except (UserError, EnvError) as error:
         print(error, file=sys.stderr)
         return 2
     scratch = args.out.with_name(args.out.name + ".tmp")

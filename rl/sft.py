@@ -19,11 +19,12 @@ from envs.base import Message, Task
 from envs.registry import make_env
 from rl import chat
 from rl.config import Recipe, Sft
+from rl.errors import UserError
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
 Say = Callable[[str], None]
 
@@ -31,10 +32,6 @@ FIRST_INDEX = 10**12  # of the tasks demonstrated: far from those that the loop 
 REPORT_EVERY_S = 5.0
 BUCKET_BATCHES = 50  # within so many batches, neighbours are of similar length: less padding
 BUCKET_TOKENS = 32  # rows whose lengths differ by less stay in random order: less biased batches
-
-
-class SftError(Exception):
-    """The warm start cannot begin; says what is wrong with `sft` and what to do."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,11 @@ def demonstrations(recipe: Recipe, sft: Sft) -> list[Demonstration]:
     """What to imitate: `sft.data`, or worked solutions of the recipe's environments.
 
     Raises:
-        SftError: the file, a row of it, or the environments cannot give any.
+        UserError: the file, a row of it, or the environments cannot give any.
     """
     found = list(from_data(sft) if sft.data else from_envs(recipe, sft))
     if not found:
-        raise SftError(f"sft.data '{sft.data}' has no rows: give a file with at least one")
+        raise UserError(f"sft.data '{sft.data}' has no rows: give a file with at least one")
     return found
 
 
@@ -67,7 +64,7 @@ def from_envs(recipe: Recipe, sft: Sft) -> Iterator[Demonstration]:
         try:
             yield Demonstration(task, env.demonstrate(task, rng, corrupt))
         except TypeError as error:
-            raise SftError(
+            raise UserError(
                 f"{error} (sft.data=FILE, JSON lines with prompt and response)"
             ) from error
 
@@ -83,17 +80,17 @@ def from_data(sft: Sft) -> Iterator[Demonstration]:
         where = f"sft.data '{sft.data}', row {number}"
         if not isinstance(row, dict) or not {"prompt", "response"} <= row.keys():
             found = ", ".join(row) if isinstance(row, dict) else type(row).__name__
-            raise SftError(f"{where}: needs the keys prompt and response, found: {found}")
+            raise UserError(f"{where}: needs the keys prompt and response, found: {found}")
         prompt, response = row["prompt"], row["response"]
         if isinstance(prompt, list):
             try:
                 prompt = tuple(Message(turn["role"], turn["content"]) for turn in prompt)
             except (KeyError, TypeError) as error:
-                raise SftError(f"{where}: every turn of prompt needs role and content") from error
+                raise UserError(f"{where}: every turn of prompt needs role and content") from error
         elif not isinstance(prompt, str):
-            raise SftError(f"{where}: prompt must be a text or a list of turns, found {prompt!r}")
+            raise UserError(f"{where}: prompt must be a text or a list of turns, found {prompt!r}")
         if not isinstance(response, str):
-            raise SftError(f"{where}: response must be a text, found {response!r}")
+            raise UserError(f"{where}: response must be a text, found {response!r}")
         yield Demonstration(Task(prompt, None), response)
 
 
@@ -105,13 +102,13 @@ def _rows(data: str) -> Iterator[Any]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SftError(f"sft.data '{data}' cannot be read: {error}") from error
+        raise UserError(f"sft.data '{data}' cannot be read: {error}") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 yield json.loads(line)
             except ValueError as error:
-                raise SftError(f"sft.data '{data}', line {number} is not JSON: {error}") from error
+                raise UserError(f"sft.data '{data}', line {number} is not JSON: {error}") from error
 
 
 def _hub_rows(name: str) -> Iterator[Any]:
@@ -121,7 +118,7 @@ def _hub_rows(name: str) -> Iterator[Any]:
     try:
         yield from load_dataset(name, split="train")
     except (DatasetNotFoundError, OSError, ValueError) as error:
-        raise SftError(
+        raise UserError(
             f"sft.data '{name}' is neither a file nor a dataset that can be fetched from the hub: "
             f"{error}"
         ) from error
@@ -163,14 +160,13 @@ def warm_start(source: Path, target: Path, recipe: Recipe, sft: Sft, say: Say) -
     Deterministic for a recipe, a machine and a number of threads.
 
     Raises:
-        SftError: there is nothing to imitate.
-        ChatError: the policy has no chat template.
+        UserError: there is nothing to imitate, or the policy has no chat template.
     """
     found = demonstrations(recipe, sft)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
     from transformers.utils.logging import disable_progress_bar
-    from trl import SFTTrainer
+    from trl.trainer.sft_trainer import SFTTrainer
 
     disable_progress_bar()
     if recipe.learner.threads:
@@ -204,7 +200,7 @@ def _dataset(rows: list[dict[str, Any]]) -> Dataset:
 
 def _arguments(recipe: Recipe, sft: Sft, target: Path, n_rows: int, batch_size: int) -> SFTConfig:
     import torch
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     updates = max(1, round(sft.epochs * n_rows / batch_size))
     return SFTConfig(
