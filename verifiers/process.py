@@ -32,7 +32,7 @@ class Limits(NamedTuple):
     """What judging one answer may use."""
 
     deadline_s: float  # wall seconds from handing the job to a ready worker
-    cpu_s: float  # rounded up to the whole seconds that the kernel counts
+    cpu_s: float  # of the worker itself; processes that it starts have only the deadline
     memory_mib: int  # address space of the worker, its imports included
 
 
@@ -248,7 +248,7 @@ class WorkerProcess(asyncio.Protocol):
         self._end(self._judge_exit(code))
 
     def _judge_exit(self, code: int) -> Judged:
-        if code == -signal.SIGXCPU:
+        if code == -signal.SIGPROF:
             seconds = self._setup.limits.cpu_s
             detail = f"judging it used up {seconds:g} s of CPU time"
             return Judged(exceeded(detail, NAME), over_limit=True)

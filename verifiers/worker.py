@@ -8,7 +8,6 @@ protocol has a socket of its own, so that printing cannot break it.
 import ctypes
 import faulthandler
 import json
-import math
 import os
 import resource
 import signal
@@ -43,7 +42,7 @@ def main() -> None:
     limit(resource.RLIMIT_FSIZE, MAX_FILE_BYTES)
     limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     # Says in the log where the time went, then lets the signal end the process.
-    faulthandler.register(signal.SIGXCPU, chain=True)
+    faulthandler.register(signal.SIGPROF, chain=True)
     channel = socket.socket(fileno=setup["channel"])
     function = load(setup["entry"])
     for spec in setup["prepare"]:
@@ -84,7 +83,9 @@ def serve(channel: socket.socket, function: Callable[[Any], Any], cpu_s: float) 
     own_pid = os.getpid()
     for line in channel.makefile("rb"):
         request = json.loads(line)
-        renew_cpu_limit(cpu_s)
+        # Not RLIMIT_CPU: the kernel compares that with a count of clock ticks, which over a long
+        # life drifts away from the time used; this timer starts from the count of the moment.
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
         reply = judge(function, request["job"])
         if os.getpid() != own_pid:  # a fork of the verifier's that came back here
             os._exit(0)
@@ -108,16 +109,6 @@ def judge(function: Callable[[Any], Any], job: Any) -> dict[str, Any]:
     except BaseException as error:  # SystemExit too: whatever a verifier raises is its failure
         traceback.print_exc()
         return {"raised": traceback.format_exception_only(error)[-1].strip()[:2000]}
-
-
-def renew_cpu_limit(cpu_s: float) -> None:
-    """Let this process use `cpu_s` more, rounded up to the whole seconds that the kernel counts."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = math.ceil(used.ru_utime + used.ru_stime + cpu_s)
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    if hard != resource.RLIM_INFINITY:
-        soft = min(soft, hard)
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def has_children() -> bool:

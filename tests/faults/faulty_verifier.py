@@ -66,7 +66,7 @@ def spin(job: dict[str, Any]) -> Verdict:
 
 
 def spin_ignoring_signals(job: dict[str, Any]) -> Verdict:
-    for number in (signal.SIGXCPU, signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGPROF, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     return spin(job)
 
