@@ -15,7 +15,9 @@ from rl.answers import EngineError, Malformed, read_completions, read_scores
 from rl.config import Recipe
 from rl.types import Completion
 
-CONTROL_DEADLINE_S = 60.0  # of a request that samples one token at most
+GENERATE = "/inference/v1/generate"
+CONTROL_DEADLINE_S = 60.0  # of a request that computes next to nothing
+HEALTH_DEADLINE_S = 5.0
 POLL_S = 0.1
 
 T = TypeVar("T")
@@ -29,6 +31,21 @@ class Sampling(NamedTuple):
     n: int  # answers per prompt
 
 
+class Deadline:
+    """A point in time, and what the user would change to move it."""
+
+    def __init__(self, seconds: float, key: str = "") -> None:
+        self._seconds = seconds
+        self._key = key
+        self._end = time.monotonic() + seconds
+
+    def left_s(self) -> float:
+        return max(0.0, self._end - time.monotonic())
+
+    def __str__(self) -> str:
+        return f"{self._seconds:g} s" + (f" ({self._key})" if self._key else "")
+
+
 class Engine:
     """All rollout servers of a run. Use as an async context manager; not shared between loops."""
 
@@ -37,10 +54,9 @@ class Engine:
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._deadline_s = recipe.rollout.deadline_s
         self._max_num_seqs = recipe.engine.max_num_seqs
-        self._in_flight = 0
 
     async def __aenter__(self) -> Self:
-        # The connector's own limit would make requests wait unseen; `sample` has one per server.
+        # No limits of the client's own: they would make requests wait unseen.
         self._http = aiohttp.ClientSession(
             headers=self._headers,
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=3600.0),
@@ -51,29 +67,23 @@ class Engine:
     async def __aexit__(self, *_: object) -> None:
         await self._http.close()
 
-    @property
-    def in_flight(self) -> int:
-        """Prompts that are being sampled from at this moment."""
-        return self._in_flight
-
     async def wait_ready(self, deadline_s: float) -> None:
-        """Wait until every server answers that it is healthy. The servers themselves unblock it.
+        """Wait until every server says that it is healthy. The servers themselves unblock it.
 
         Raises:
-            EngineError: the first server that was not ready by the deadline, and what it last said.
+            EngineError: a server was not ready by the deadline; with what it said last.
         """
-        end = time.monotonic() + deadline_s
-        await self.on_every_server(lambda url: self._until_healthy(url, end))
+        deadline = Deadline(deadline_s, "engine.start_deadline_s")
+        await self.on_every_server(lambda url: self._until_healthy(url, deadline))
 
-    async def _until_healthy(self, url: str, end: float) -> None:
+    async def _until_healthy(self, url: str, deadline: Deadline) -> None:
         while True:
             try:
-                await self.request("GET", url, "/health", deadline_s=5.0)
+                await self.request("GET", url, "/health", deadline=Deadline(HEALTH_DEADLINE_S))
             except EngineError as error:
-                if time.monotonic() > end:
+                if not deadline.left_s():
                     raise EngineError(
-                        f"rollout server {url} was not ready in time (engine.start_deadline_s); "
-                        f"last: {error}"
+                        f"rollout server {url} was not ready within {deadline}: {error}"
                     ) from error
                 await asyncio.sleep(POLL_S)
             else:
@@ -85,8 +95,9 @@ class Engine:
         """Sample `sampling.n` answers to each prompt; groups come as they are finished.
 
         Answer k to a prompt is drawn with the prompt's seed + k: seeds of different prompts must
-        lie apart. The same prompts, seeds and weights give the same tokens. An answer's last token
-        is the one that ended it, unless the budget did.
+        lie apart. Prompt i goes to server i modulo their number, so the same prompts, seeds and
+        weights give the same tokens and log-probabilities (docs/architecture.md says how far that
+        goes). An answer's last token is the one that ended it, unless the budget did.
 
         Yields:
             Index of the prompt, and its answers in the order of their seeds.
@@ -95,45 +106,29 @@ class Engine:
             EngineError: a server is gone, refuses, answers nonsense, or is not done within
                 rollout.deadline_s. What was still being sampled is given up.
         """
-        requests = [
-            {"token_ids": prompt, "sampling_params": _parameters(sampling, seed)}
-            for prompt, seed in zip(prompts, seeds, strict=True)
-        ]
-        # Enough for a full batch and another one waiting, not a connection per problem.
+        deadline = Deadline(self._deadline_s, "rollout.deadline_s")
+        # Enough for a full batch and another one waiting, not a connection for every problem.
         at_once = max(2, 2 * self._max_num_seqs // sampling.n)
         places = [asyncio.Semaphore(at_once) for _ in self.urls]
-        end = time.monotonic() + self._deadline_s
 
-        async def group(index: int) -> tuple[int, list[Completion]]:
-            where = index % len(self.urls)
-            async with places[where]:
-                return index, await self._group(self.urls[where], requests[index], sampling, end)
+        async def group(index: int, prompt: list[int], seed: int) -> tuple[int, list[Completion]]:
+            server = index % len(self.urls)
+            request = {"token_ids": prompt, "sampling_params": _parameters(sampling, seed)}
+            async with places[server]:
+                return index, await self._generate(
+                    self.urls[server],
+                    request,
+                    lambda answer: read_completions(answer, sampling.n, sampling.max_new_tokens),
+                    deadline,
+                )
 
-        tasks = [asyncio.create_task(group(index)) for index in range(len(requests))]
+        pairs = zip(prompts, seeds, strict=True)
+        tasks = [asyncio.create_task(group(i, *pair)) for i, pair in enumerate(pairs)]
         try:
             for finished in asyncio.as_completed(tasks):
                 yield await finished
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _group(
-        self, url: str, request: dict[str, Any], sampling: Sampling, end: float
-    ) -> list[Completion]:
-        self._in_flight += 1
-        try:
-            answer = await self.request(
-                "POST", url, "/inference/v1/generate", request, end - time.monotonic()
-            )
-            try:
-                return read_completions(answer, sampling.n, sampling.max_new_tokens)
-            except Malformed as error:
-                raise EngineError(
-                    f"rollout server {url} was asked for {sampling.n} answers and gave {error}"
-                ) from error
-        finally:
-            self._in_flight -= 1
+            await _give_up(tasks)
 
     async def score(self, tokens: list[int]) -> list[list[float]]:
         """Log-probabilities of tokens[1:], each given those before it, by every server.
@@ -143,19 +138,31 @@ class Engine:
         Raises:
             EngineError: a server is gone, refuses, answers nonsense, or takes too long.
         """
-        parameters = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
+        # One token has to be sampled; vLLM gives the prompt's own log-probabilities beside it.
+        parameters = {
+            "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False,
+        }  # fmt: skip
         request = {"token_ids": tokens, "sampling_params": parameters}
+        return await self.on_every_server(
+            lambda url: self._generate(
+                url,
+                request,
+                lambda answer: read_scores(answer, tokens),
+                Deadline(CONTROL_DEADLINE_S),
+            )
+        )
 
-        async def one(url: str) -> list[float]:
-            answer = await self.request("POST", url, "/inference/v1/generate", request)
-            try:
-                return read_scores(answer, tokens)
-            except Malformed as error:
-                raise EngineError(
-                    f"rollout server {url} was asked to score {len(tokens)} tokens and gave {error}"
-                ) from error
-
-        return await self.on_every_server(one)
+    async def _generate(
+        self, url: str, body: Any, read: Callable[[Any], T], deadline: Deadline
+    ) -> T:
+        answer = await self.request("POST", url, GENERATE, body, deadline)
+        try:
+            return read(answer)
+        except Malformed as error:
+            raise EngineError(
+                f"rollout server {url} was asked for POST {GENERATE} with "
+                f"{body['sampling_params']} and gave {error}"
+            ) from error
 
     async def assert_agrees(
         self, tokens: list[int], logprobs: Sequence[float], version: int, max_diff: float
@@ -176,7 +183,7 @@ class Engine:
         for url, scores in zip(self.urls, await self.score(tokens), strict=True):
             pairs = zip(scores, logprobs, strict=True)
             difference = sum(abs(a - b) for a, b in pairs) / len(scores)
-            if not difference <= max_diff:
+            if not difference <= max_diff:  # not-a-number is further off, too
                 raise EngineError(
                     f"rollout server {url} does not sample from weights {version}: its "
                     f"log-probabilities of a fixed prompt are {difference:.2e} nats per token from "
@@ -186,35 +193,37 @@ class Engine:
         return worst
 
     async def request(
-        self,
-        method: str,
-        url: str,
-        path: str,
-        body: Any = None,
-        deadline_s: float = CONTROL_DEADLINE_S,
+        self, method: str, url: str, path: str, body: Any = None, deadline: Deadline | None = None
     ) -> Any:
         """One request to one server; its answer as JSON, or None where it is empty.
 
         Raises:
             EngineError: no connection, no answer by the deadline, or not status 200.
         """
+        deadline = deadline or Deadline(CONTROL_DEADLINE_S)
         what = f"{method} {path}"
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(deadline.left_s()):
                 async with self._http.request(method, url + path, json=body) as response:
                     text = await response.read()
-                    if response.status != 200:
-                        raise EngineError(
-                            f"rollout server {url} refused {what} with status {response.status}: "
-                            f"{text.decode(errors='replace')[:600]}"
-                        )
-                    return await response.json() if text else None
+                    if response.status == 200:
+                        return await response.json() if text else None
         except TimeoutError as error:
             raise EngineError(
-                f"rollout server {url} did not answer {what} within {deadline_s:.0f} s"
+                f"rollout server {url} did not answer {what} within {deadline}"
             ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise EngineError(f"rollout server {url} failed at {what}: {error!r}") from error
+            raise EngineError(
+                f"rollout server {url} failed at {what}: {type(error).__name__}: {error}"
+            ) from error
+        said = text.decode(errors="replace")[:600]
+        raise EngineError(
+            f"rollout server {url} refused {what} with status {response.status}: {said}"
+        )
+
+    async def post(self, path: str, body: Any, deadline: Deadline) -> None:
+        """The same request to every server at the same time."""
+        await self.on_every_server(lambda url: self.request("POST", url, path, body, deadline))
 
     async def on_every_server(self, call: Callable[[str], Awaitable[T]]) -> list[T]:
         """`call` each server's URL at the same time; at the first error give up the others."""
@@ -227,9 +236,13 @@ async def all_or_first_error(calls: Iterable[Awaitable[T]]) -> list[T]:
     try:
         return list(await asyncio.gather(*tasks))
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _give_up(tasks)
+
+
+async def _give_up(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _parameters(sampling: Sampling, seed: int) -> dict[str, Any]:

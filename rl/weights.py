@@ -1,83 +1,171 @@
 """New weights from the learner to every rollout server, and the proof that they carry the version.
 
 Two transports: `file` writes a safetensors file into a memory file system, which the servers read
-(rl/weights_plugin.py); `nccl` is vLLM's own broadcast from GPU to GPU. Runs in rank 0.
+(rl/weights_plugin.py); `nccl` is vLLM's own broadcast from GPU to GPU (rl/broadcast.py). Runs in
+rank 0.
 """
 
 import asyncio
-import os
+import contextlib
 import tempfile
-import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from rl.answers import EngineError, Malformed, read_version
+from rl.broadcast import NcclTransport
 from rl.config import Recipe
-from rl.engine import Engine, all_or_first_error
+from rl.engine import Deadline, Engine
 
 Named = Iterable[tuple[str, torch.Tensor]]
+Load = Callable[[], Awaitable[None]]
+
+MEMORY_DIRECTORY = Path("/dev/shm")
+
+
+class Transport(Protocol):
+    def staged(
+        self, weights: Named, version: int, deadline: Deadline
+    ) -> AbstractAsyncContextManager[Load]:
+        """Make weights ready to go while the servers still sample.
+
+        What the context gives is called once the servers are paused: it replaces their weights and
+        names them.
+        """
+        ...
 
 
 class WeightPublisher:
-    """Brings whole models to all servers. Call `close` at the end, also after an error."""
+    """Brings whole models to all servers, each time under a number."""
 
-    def __init__(self, engine: Engine, recipe: Recipe, directory: Path | None = None) -> None:
+    def __init__(self, engine: Engine, recipe: Recipe, directory: Path = MEMORY_DIRECTORY) -> None:
+        """
+        Args:
+            directory: for `weights.transport: file`: where the servers read the weights from.
+        """
         self._engine = engine
         self._deadline_s = recipe.engine.update_deadline_s
-        self._dtype = getattr(torch, recipe.engine.dtype)
-        self._directory = directory or Path("/dev/shm")
-        self._ready = False
-
-    async def publish(self, weights: Named, version: int) -> None:
-        """Make `weights` the ones that every server samples from, under the number `version`."""
-        end = time.monotonic() + self._deadline_s
-        if not self._ready:
-            await self._everywhere(end, "/init_weight_transfer_engine", {"init_info": {}})
-            self._ready = True
-        handle, name = tempfile.mkstemp(".safetensors", "assay-", self._directory)
-        os.close(handle)
-        try:
-            tensors = {
-                key: value.detach().to("cpu", self._dtype).contiguous() for key, value in weights
-            }
-            await asyncio.to_thread(save_file, tensors, name)
-            await self._everywhere(end, "/pause?mode=keep")
-            try:
-                await self._everywhere(end, "/start_weight_update")
-                await self._everywhere(end, "/update_weights", {"update_info": {"path": name}})
-                await self._everywhere(
-                    end, "/finish_weight_update", {"weight_version": str(version)}
-                )
-            finally:
-                await self._everywhere(end, "/resume")
-        finally:
-            Path(name).unlink()
-        await self._assert_version(version, end)
-
-    async def _everywhere(self, end: float, path: str, body: Any = None) -> None:
-        await all_or_first_error(
-            self._engine.request("POST", url, path, body, end - time.monotonic())
-            for url in self._engine.urls
+        dtype = getattr(torch, recipe.engine.dtype)
+        self._transport: Transport = (
+            FileTransport(engine, dtype, directory)
+            if recipe.weights.transport == "file"
+            else NcclTransport(engine, dtype)
         )
 
-    async def _assert_version(self, version: int, end: float) -> None:
-        async def check(url: str) -> None:
-            answer = await self._engine.request(
-                "GET", url, "/weight_info", None, end - time.monotonic()
-            )
-            try:
-                found = read_version(answer["weight_version"])
-            except (Malformed, KeyError, TypeError) as error:
-                raise EngineError(
-                    f"rollout server {url} answered /weight_info with {answer}"
-                ) from error
-            if found != version:
-                raise EngineError(
-                    f"rollout server {url} holds weights {found} after {version} were published"
-                )
+    async def publish(self, weights: Named, version: int) -> None:
+        """Make `weights` the ones that every server samples from, under the number `version`.
 
-        await all_or_first_error(check(url) for url in self._engine.urls)
+        Answers under way are held, and go on with the new weights: their spans say from where.
+        What was computed of them under the old weights is computed anew.
+
+        Args:
+            weights: whole tensors under their names in the checkpoint, exactly as many as it has;
+                an output layer that is tied to the embedding may be left out. Consumed once, in
+                this thread: producing them may be a collective of the learner's ranks.
+
+        Raises:
+            EngineError: a server did not take them within engine.update_deadline_s, or refused
+                them (`file`: before anything was changed, so that it goes on with the old ones), or
+                does not hold `version` afterwards.
+        """
+        deadline = Deadline(self._deadline_s, "engine.update_deadline_s")
+        staged = self._transport.staged(weights, version, deadline)
+        async with staged as load, self._paused(deadline):
+            await load()
+        await self._engine.on_every_server(lambda url: self._holds(url, version, deadline))
+
+    @contextlib.asynccontextmanager
+    async def _paused(self, deadline: Deadline) -> AsyncIterator[None]:
+        await self._engine.post("/pause?mode=keep", None, deadline)
+        try:
+            yield
+        except BaseException:
+            # The first error is the one to show, and a dead server cannot be resumed.
+            with contextlib.suppress(EngineError):
+                await self._engine.post("/resume", None, deadline)
+            raise
+        await self._engine.post("/resume", None, deadline)
+
+    async def _holds(self, url: str, version: int, deadline: Deadline) -> None:
+        answer = await self._engine.request("GET", url, "/weight_info", None, deadline)
+        try:
+            found = read_version(answer["weight_version"])
+        except (Malformed, KeyError, TypeError) as error:
+            raise EngineError(
+                f"rollout server {url} answered GET /weight_info with {str(answer)[:200]}"
+            ) from error
+        if found != version:
+            raise EngineError(
+                f"rollout server {url} holds weights {found} after {version} were published"
+            )
+
+
+class FileTransport:
+    """One file, which all servers read: for servers on the learner's machine."""
+
+    def __init__(self, engine: Engine, dtype: torch.dtype, directory: Path) -> None:
+        self._engine = engine
+        self._dtype = dtype
+        self._directory = directory
+        self._ready = False
+
+    @contextlib.asynccontextmanager
+    async def staged(self, weights: Named, version: int, deadline: Deadline) -> AsyncIterator[Load]:
+        if not self._ready:
+            nothing: dict[str, Any] = {"init_info": {}}
+            await self._engine.post("/init_weight_transfer_engine", nothing, deadline)
+            self._ready = True
+        tensors = {name: tensor.detach().to("cpu", self._dtype) for name, tensor in weights}
+        with _private(self._directory) as private:
+            path = private / "weights.safetensors"
+            await asyncio.to_thread(write, tensors, path)
+            yield lambda: self._load(path, version, deadline)
+
+    async def _load(self, path: Path, version: int, deadline: Deadline) -> None:
+        where = {"update_info": {"path": str(path)}}
+        await self._engine.post("/start_weight_update", None, deadline)
+        await self._engine.post("/update_weights", where, deadline)
+        await self._engine.post("/finish_weight_update", {"weight_version": str(version)}, deadline)
+
+
+@contextlib.contextmanager
+def _private(directory: Path) -> Iterator[Path]:
+    """A directory that only this user can read, gone afterwards with all in it."""
+    try:
+        holder = tempfile.TemporaryDirectory(prefix="assay-weights-", dir=directory)
+    except OSError as error:
+        raise EngineError(
+            f"no new weights can be put into {directory}, from where the rollout servers read "
+            f"them: {error}"
+        ) from error
+    with holder as name:
+        yield Path(name)
+
+
+def write(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Write tensors on the CPU into a safetensors file.
+
+    Raises:
+        EngineError: there is no room, or no right to write.
+    """
+    taken: set[int] = set()
+    own = {}
+    for name, tensor in tensors.items():
+        # The format knows no views: what shares its storage with others is copied first.
+        storage = tensor.untyped_storage()
+        alone = storage.nbytes() == tensor.nbytes and storage.data_ptr() not in taken
+        own[name] = tensor.contiguous() if alone else tensor.clone().contiguous()
+        taken.add(storage.data_ptr())
+    try:
+        save_file(own, path)
+    except (OSError, SafetensorError) as error:
+        size = sum(tensor.nbytes for tensor in own.values()) / 2**20
+        raise EngineError(
+            f"the new weights ({size:.1f} MiB) could not be written to {path.parent}, from where "
+            f"the rollout servers read them: {error}"
+        ) from error
