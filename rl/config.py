@@ -12,13 +12,13 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class EnvSpec(BaseModel):
     """One environment; keys beside `name` and `weight` are the environment's own options."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     name: Name
     """A name listed in envs/__init__.py, or `path/to/file.py:ClassName`."""
@@ -35,10 +35,20 @@ class EmbeddedPolicy(Section):
     """Size of the policy that `model: embedded` makes (Qwen3 architecture, character tokens)."""
 
     layers: Annotated[int, Field(ge=1, le=16)] = 3
+    """Transformer layers."""
+
     hidden: Annotated[int, Field(ge=16, le=512)] = 96
+    """Width of the residual stream."""
+
     heads: Annotated[int, Field(ge=1, le=16)] = 4
+    """Query heads, of 32 dimensions each."""
+
     kv_heads: Annotated[int, Field(ge=1, le=16)] = 4
+    """Key and value heads; fewer than `heads` is grouped-query attention."""
+
     intermediate: Annotated[int, Field(ge=16, le=2048)] = 256
+    """Width of the feed-forward layers."""
+
     max_tokens: Annotated[int, Field(ge=64, le=131072)] = 2048
     """Longest sequence the position embedding is made for."""
 
@@ -66,7 +76,11 @@ class Sft(Section):
     """Share of the environments' worked solutions that carry a slip."""
 
     epochs: Positive = 1.0
+    """Passes over the worked solutions."""
+
     lr: Positive = 1e-5
+    """Peak learning rate of the warm start."""
+
     batch_tokens: Count = 4096
     """Tokens per optimiser step."""
 
@@ -87,7 +101,11 @@ class Engine(Section):
     """The rollout servers (vLLM)."""
 
     servers: Count = 1
+    """Rollout servers; on GPUs one for each, on CPUs each uses one core."""
+
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Of weights and activations while sampling; best the same as learner.dtype."""
+
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Port of the first server on loopback, the next ones count up; 0: any free ones."""
 
@@ -110,6 +128,8 @@ class Engine(Section):
     """More options of `vllm serve`, by their long name without the dashes."""
 
     start_deadline_s: Positive = 600.0
+    """Longest wait for the servers to come up."""
+
     update_deadline_s: Positive = 300.0
     """Longest a weight update may take."""
 
@@ -118,6 +138,8 @@ class Verify(Section):
     """The killable processes in which answers are judged."""
 
     workers: Count = 2
+    """Processes that judge at the same time."""
+
     deadline_s: Positive = 10.0
     """Wall seconds per answer."""
 
@@ -132,10 +154,19 @@ class Reward(Section):
     """What a verdict is worth. A broken verdict has no worth: it is left out of the loss."""
 
     correct: float = 1.0
+    """Worth of a right answer."""
+
     partial: Literal["score"] | float = "score"
+    """`score`: as much as was solved, 0 to 1; or one number for all."""
+
     wrong: float = 0.0
+    """Worth of a wrong answer."""
+
     unparsed: float = 0.0
+    """Worth of an answer that could not be read."""
+
     exceeded: float = 0.0
+    """Worth of an answer whose judging used up a limit."""
 
 
 class Algorithm(Section):
@@ -157,22 +188,36 @@ class Algorithm(Section):
 
 class Learner(Section):
     ranks: Count = 1
+    """Learner processes; on GPUs one for each."""
+
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
     """DeepSpeed ZeRO: 0 nothing is split over the ranks, 1 optimiser state, 2 gradients too,
     3 weights too."""
 
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of weights and activations while learning; sums and logits are float32."""
+
     lr: NotNegative = 1e-6
     """Peak learning rate of AdamW."""
 
     warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Updates over which the learning rate rises in a line to its peak."""
+
     betas: Annotated[list[Share], Field(min_length=2, max_length=2)] = [0.9, 0.95]
+    """Decay of AdamW's two moments."""
+
     weight_decay: NotNegative = 0.0
+    """Of AdamW."""
+
     max_grad_norm: Positive = 1.0
+    """The gradient is scaled down to this norm."""
+
     micro_batch_tokens: Count = 16384
     """Token budget of one forward and backward pass on one rank; a longer sequence goes alone."""
 
     activation_checkpointing: bool = False
+    """True keeps fewer activations and computes them again: less memory, more time."""
+
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads per rank; 0: the machine's cores over the ranks."""
 
@@ -195,6 +240,8 @@ class Evaluation(Section):
     """On held-out tasks, before the first step and after the last."""
 
     problems: Count = 512
+    """Held-out tasks."""
+
     samples: Count = 8
     """Answers per problem: the k of avg@k and pass@k."""
 
@@ -245,9 +292,17 @@ class Recipe(Section):
     """`embedded`, a hub id, or a local directory in Hugging Face format."""
 
     embedded: EmbeddedPolicy = EmbeddedPolicy()
+    """The tiny policy of `model: embedded`."""
+
     sft: Sft | None = None
+    """Supervised warm start, or null."""
+
     envs: Annotated[list[EnvSpec], Field(min_length=1)]
+    """Where the tasks come from."""
+
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of tasks, sampling and the warm start. The held-out tasks are the same for every seed."""
+
     steps: Annotated[int, Field(ge=0)] = 200
     """Optimiser updates."""
 
@@ -258,16 +313,38 @@ class Recipe(Section):
     """Answers sampled per task; their mean is the baseline."""
 
     rollout: Rollouts = Rollouts()
+    """How answers are sampled."""
+
     engine: Engine = Engine()
+    """The rollout servers."""
+
     verify: Verify = Verify()
+    """The processes that judge."""
+
     reward: Reward = Reward()
+    """What a verdict is worth."""
+
     algorithm: Algorithm = Algorithm()
+    """The policy gradient."""
+
     learner: Learner = Learner()
+    """The optimiser and its processes."""
+
     weights: Weights = Weights()
+    """How new weights reach the servers."""
+
     evaluation: Evaluation = Evaluation()
+    """Scores on held-out tasks."""
+
     checkpoint: Checkpoint = Checkpoint()
+    """What is kept, and when."""
+
     alarms: Alarms = Alarms()
+    """What stops a run or is said loudly."""
+
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = ["tensorboard"]
+    """Where the metrics go besides metrics.jsonl."""
+
     run_dir: str | None = None
     """Where the run lives; None: runs/<recipe>-<hash of what is resolved>, so that the same command
     finds its run again."""

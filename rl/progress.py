@@ -61,6 +61,10 @@ class Progress:
             line = f"{self._numbers()}\n{self._reason} ({waited:.0f}{limit} s)"
             self._live.update(Text(line))
 
+    def refresh(self) -> None:
+        """Draw now what `tick` would have drawn at the next occasion."""
+        self._live.refresh()
+
     def _numbers(self) -> str:
         row = self._last
         if not row:

@@ -1,0 +1,53 @@
+import io
+
+from rich.console import Console
+
+from rl.progress import Progress, before_after
+
+ROW = {
+    "step": 3, "reward": 0.5, "signal_fraction": 0.25, "truncated_fraction": 0.125,
+    "response_tokens": {"sum": 1000}, "n_trained_tokens": 500, "mismatch_kl": 2e-9,
+    "time": {"sample_s": 2.0, "learn_s": 1.0},
+}  # fmt: skip
+
+
+def shown(terminal, act):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=200, highlight=False)
+    with Progress(13, console) as progress:
+        act(progress)
+    return file.getvalue()
+
+
+def test_a_step_says_what_matters():
+    line = shown(False, lambda progress: progress.step(ROW))
+    for part in (
+        "step 3/13", "reward 0.500", "signal 25%", "truncated 12%", "sampled 500 tok/s",
+        "trained 500 tok/s", "KL 2.0e-09", "left 0.5 min",
+    ):  # fmt: skip
+        assert part in line
+
+
+def test_a_terminal_shows_what_is_waited_for_and_until_when():
+    def act(progress):
+        progress.wait("rollout servers are starting", 600)
+        progress.tick()
+        progress.refresh()
+
+    printed = shown(True, act)
+    assert "rollout servers are starting (0 of at most 600 s)" in printed
+
+
+def test_what_must_be_seen_is_printed_whole_and_unformatted():
+    text = "[bold]not markup[/bold] " + "x" * 300
+    assert text in shown(False, lambda progress: progress.say(text))
+
+
+def test_the_table_shows_before_and_after():
+    score = {"value": 0.5, "low": 0.4, "high": 0.6}
+    scores = {"avg_at_k": score, "pass_at_k": score}
+    table = before_after({"samples": 8, "problems": 512, "before": scores, "after": scores})
+    printed = shown(False, lambda progress: progress.show(table))
+    assert "512 held-out problems, 8 answers each" in printed
+    assert "avg@8" in printed
+    assert "0.400 to 0.600" in printed
