@@ -39,7 +39,7 @@ class Progress:
         self._reason, self._since, self._deadline_s = reason, time.monotonic(), deadline_s
 
     def say(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style=style))
+        self._console.print(Text(text, style=style), soft_wrap=True)
 
     def show(self, table: Table) -> None:
         self._console.print(table)
