@@ -236,7 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         policy = starting_policy(read_recipe(args.recipe), lambda line: print(line, flush=True))
     except (UserError, EnvError) as error:
-        print(error, file=sys.stderr)
+        # One line: the supervisor shows the last line of a refusal.
+        print("; ".join(str(error).splitlines()), file=sys.stderr)
         return 2
     scratch = args.out.with_name(args.out.name + ".tmp")
     scratch.write_text(json.dumps(asdict(policy)))
