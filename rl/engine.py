@@ -56,10 +56,11 @@ class Engine:
         self._max_num_seqs = recipe.engine.max_num_seqs
 
     async def __aenter__(self) -> Self:
-        # No limits of the client's own: they would make requests wait unseen.
+        # No limits of the client's own: they would make requests wait unseen. A connection for each
+        # request: a server that reports an error closes the one it reports it on.
         self._http = aiohttp.ClientSession(
             headers=self._headers,
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=3600.0),
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None),
         )
         return self

@@ -82,15 +82,13 @@ def _environment(model: str, api_key: str) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "VLLM_PLUGINS": f"{plugins},{PLUGIN}" if plugins else PLUGIN,
-        # On CPUs vLLM would run the model in a process of its own, which waits by spinning and costs
-        # more than it computes where the policy is small. GPUs run it in the engine's process anyway.
+        # Else vLLM runs the model on CPUs in a process of its own, which waits by spinning: that
+        # costs more than a small policy computes. On GPUs it is the engine's process anyway.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         # One thread per server: with two, sums depend on who else is in the batch, and the same
         # seeds no longer give the same answers. More servers use more cores.
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        # Idle connections outlive every step, or a request could meet one that is just closing.
-        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "86400",
     }
     if Path(model).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"  # no look-up of names that cannot exist there

@@ -84,10 +84,11 @@ class WeightPublisher:
         await self._engine.post("/pause?mode=keep", None, deadline)
         try:
             yield
-        except BaseException:
-            # The first error is the one to show, and a dead server cannot be resumed.
-            with contextlib.suppress(EngineError):
+        except EngineError as error:
+            try:
                 await self._engine.post("/resume", None, deadline)
+            except EngineError as second:
+                raise EngineError(f"{error}; and then: {second}") from error
             raise
         await self._engine.post("/resume", None, deadline)
 

@@ -4,8 +4,15 @@ vLLM finds `register` through the entry point group `vllm.general_plugins`; a se
 with `--weight-transfer-config '{"backend": "file"}'` then reads its new weights from a safetensors
 file, which the learner puts into a memory file system. An update is checked as a whole before the
 model is touched: one that does not fit is refused, and the server goes on with the weights it has.
+
+The plug-in also sees to it that no process of a server outlives the server.
 """
 
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,12 +29,27 @@ from vllm.model_executor.model_loader.reload import (
     initialize_layerwise_reload,
 )
 
+_PR_SET_PDEATHSIG = 1
+
 Shapes = dict[str, tuple[int, ...]]
 
 
 def register() -> None:
     """Make the engine known to vLLM. Called once in each of a server's processes."""
     WeightTransferEngineFactory.register_engine("file", FileWeightTransferEngine)
+    _end_with_parent()
+
+
+def _end_with_parent() -> None:
+    """Let the kernel kill a server's engine process when the server is gone.
+
+    vLLM leaves it behind, with all its memory, when the server is killed and cannot clean up.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent.pid:
+            os._exit(1)
 
 
 @dataclass

@@ -14,6 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from rl.config import Recipe
 from rl.engine import Engine, EngineError, Sampling
 from rl.types import Completion, Stop
 from rl.weights import WeightPublisher
@@ -275,6 +276,16 @@ def test_a_server_that_dies_is_noticed_before_any_deadline(
     asyncio.run(run())
 
 
+def test_the_engines_process_ends_with_its_server(fresh_server: Server) -> None:
+    async def run() -> None:
+        async with engine_of(fresh_server):
+            engine = engine_process(psutil.Process(fresh_server.child.process.pid))
+            fresh_server.child.process.kill()
+            engine.wait(timeout=60)
+
+    asyncio.run(run())
+
+
 def engine_process(server: psutil.Process) -> psutil.Process:
     """The process under a server's that computes."""
     return max(server.children(recursive=True), key=lambda child: child.memory_info().rss)
@@ -282,12 +293,10 @@ def engine_process(server: psutil.Process) -> psutil.Process:
 
 def test_a_server_that_is_not_there_is_named_with_the_reason() -> None:
     async def run() -> None:
-        from rl.config import Recipe
-
         recipe = Recipe.model_validate({"model": "m", "envs": [{"name": "arithmetic"}]})
         async with Engine(["http://127.0.0.1:9"], "key", recipe) as engine:
             with pytest.raises(
-                EngineError, match=r"127.0.0.1:9 was not ready within 0.5 s .*refused"
+                EngineError, match=r"127.0.0.1:9 was not ready within 0.5 s .*Connect call failed"
             ):
                 await engine.wait_ready(0.5)
 
