@@ -115,6 +115,8 @@ def load_model(model_path: str, dtype: str, activation_checkpointing: bool) -> A
     model = AutoModelForCausalLM.from_pretrained(
         model_path, dtype=getattr(torch, dtype), attn_implementation=PACKED_ATTENTION
     )
+    if not model._supports_attention_backend:
+        raise _cannot_pack(model_path, [f"{type(model).__name__} chooses its own attention"])
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # the sampler has none
@@ -138,8 +140,11 @@ def _refuse_what_packing_breaks(model_path: str, config: Any) -> None:
         if getattr(text, key, None) not in (None, 1, 1.0)
     ]
     if mixing or scaled:
-        raise ModelError(
-            f"model {model_path}: cannot be trained packed: "
-            f"{', '.join(sorted(mixing) + scaled)} is not plain attention with a plain output "
-            "layer. Take a Llama, Qwen2 or Qwen3 model"
-        )
+        raise _cannot_pack(model_path, sorted(mixing) + scaled)
+
+
+def _cannot_pack(model_path: str, why: list[str]) -> ModelError:
+    return ModelError(
+        f"model {model_path}: cannot be trained packed, it is not plain attention with a plain "
+        f"output layer: {', '.join(why)}. Take a Llama, Qwen2 or Qwen3 model"
+    )

@@ -17,6 +17,9 @@ from rl.errors import UserError
 # ends it when rank 0 dies, and a lost connection ends the wait at once.
 COMMAND_DEADLINE = timedelta(days=30)
 
+# Ranks that import at different speeds wait for the slowest of them once, at the start.
+START_DEADLINE = timedelta(minutes=10)
+
 
 class RanksError(UserError):
     """The learner's ranks did not find each other, or lost each other."""
@@ -35,7 +38,8 @@ class Ranks:
     """This process among the learner's ranks, in torch's default process group.
 
     With one rank there is no network and no environment variable is needed; with more, MASTER_ADDR
-    and MASTER_PORT say where rank 0 listens. Waits for the other ranks, at most `deadline_s`.
+    and MASTER_PORT say where rank 0 listens. Waits for the other ranks, at most START_DEADLINE;
+    from then on no wait but that for a command is longer than `deadline_s`.
 
     Raises:
         RanksError: the others did not come in time.
@@ -59,8 +63,14 @@ class Ranks:
             )
             return
         with self.waiting("start"):
-            dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=timeout)
-            self._commands = dist.new_group(backend="gloo", timeout=COMMAND_DEADLINE)
+            host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+            store = dist.TCPStore(host, port, world_size, rank == 0, timeout=START_DEADLINE)
+            dist.init_process_group(
+                backend, store=store, rank=rank, world_size=world_size, timeout=timeout
+            )
+            # A deadline is each rank's own: only those who wait for rank 0 may wait so long.
+            commands = timeout if rank == 0 else COMMAND_DEADLINE
+            self._commands = dist.new_group(backend="gloo", timeout=commands)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -78,15 +88,17 @@ class Ranks:
             ) from error
 
     def announce(self, command: Command, first: int = 0, second: int = 0) -> None:
-        """From rank 0: what the followers do next. Returns at once when there are none."""
+        """From rank 0: what the followers do next. Waits until each has taken it."""
         if self.world_size > 1:
             header = torch.tensor([command, first, second])
-            dist.broadcast(header, src=0, group=self._commands)
+            with self.waiting(f"the command to {command.name.lower()}"):
+                dist.broadcast(header, src=0, group=self._commands)
 
     def next_command(self) -> tuple[Command, int, int]:
-        """Waits, without a deadline of its own, for rank 0's next announcement."""
+        """Waits, for as long as rank 0 lives, for its next announcement."""
         header = torch.zeros(3, dtype=torch.int64)
-        dist.broadcast(header, src=0, group=self._commands)
+        with self.waiting("waiting for rank 0's next command"):
+            dist.broadcast(header, src=0, group=self._commands)
         command, first, second = header.tolist()
         return Command(command), first, second
 

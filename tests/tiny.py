@@ -1,0 +1,75 @@
+"""A tiny random policy and batches for it, made from seeds."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rl.batch import Batch
+from rl.config import Recipe
+
+VOCABULARY = 1200  # times 96 is above the size from which ZeRO-3 splits a weight by default
+
+
+def tiny_model(directory: Path, architecture: str = "Qwen3", **changes: Any) -> Path:
+    """Save a model of 0.3 M random float32 weights with grouped-query attention."""
+    import transformers
+
+    config = getattr(transformers, f"{architecture}Config")(
+        vocab_size=VOCABULARY,
+        hidden_size=96,
+        intermediate_size=192,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=24,
+        tie_word_embeddings=True,
+        initializer_range=0.1,
+        **changes,
+    )
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{architecture}ForCausalLM")(config)
+    model.save_pretrained(directory)
+    return directory
+
+
+def learner_recipe(temperature: float = 1.0, **learner: Any) -> Recipe:
+    settings = {"dtype": "float32", "lr": 1e-3, "threads": 1, "collective_deadline_s": 120}
+    return Recipe.model_validate(
+        {
+            "model": "embedded",
+            "envs": [{"name": "arithmetic"}],
+            "rollout": {"temperature": temperature},
+            "learner": {**settings, **learner},
+        }
+    )
+
+
+def random_batch(seed: int, n_sequences: int = 16, advantage: float = 1.0) -> Batch:
+    """Sequences of 4 to 60 tokens; sampler log-probabilities a little off a uniform policy's."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def number(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (1,), generator=generator))
+
+    tokens, positions, mask, logprobs, advantages = [], [], [], [], []
+    for _ in range(n_sequences):
+        length = number(4, 60)
+        sampled = torch.arange(length) >= number(1, 4)
+        tokens.append(torch.randint(VOCABULARY, (length,), generator=generator))
+        positions.append(torch.arange(length))
+        mask.append(sampled)
+        logprobs.append((torch.randn(length, generator=generator) * 0.2 - 7.5) * sampled)
+        advantages.append(torch.randn(1, generator=generator) * sampled * advantage)
+    if not n_sequences:
+        whole = torch.zeros(0, dtype=torch.int64)
+        return Batch(whole, whole, whole > 0, torch.zeros(0), torch.zeros(0), n_tokens=7)
+    trained = torch.cat(mask)
+    return Batch(
+        torch.cat(tokens),
+        torch.cat(positions),
+        trained,
+        torch.cat(logprobs),
+        torch.cat(advantages),
+        n_tokens=int(trained.sum()) + 50,  # 50 more in groups without signal
+    )
