@@ -8,11 +8,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from select import select
-from typing import Any, TextIO
+from typing import Any
 
 import psutil
 
@@ -27,6 +27,7 @@ SHORT = ROOT / "recipes" / "math_grpo.yaml"
 LONG = ROOT / "benchmarks" / "long.yaml"
 DEADLINE_S = 3600.0  # of one helper's answer, and of one training run
 API_KEY = "benchmark"
+ANSWERS_VARIABLE = "BENCHMARK_ANSWERS_FD"
 COLUMNS = ("what", "unit", "ours", "baseline", "ours is better by", "aim")
 
 
@@ -175,16 +176,19 @@ def scratch_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(model: str, recipe: Recipe, scratch: Path) -> Iterator[str]:
-    """A rollout server as a run starts it, ended at exit; its URL. It may not be ready yet."""
-    port = free_ports(1, 0)[0]
-    argv, environment = server_command(model, recipe, port, API_KEY)
+def serving(model: str, recipe: Recipe, scratch: Path) -> Iterator[list[str]]:
+    """The rollout servers as a run starts them, ended at exit; their URLs. Not ready at once."""
+    ports = free_ports(recipe.engine.servers, 0)
+    servers = []
     with start_guard(scratch):
-        server = start("server", argv, run_dir=scratch, environment=environment)
         try:
-            yield f"http://127.0.0.1:{port}"
+            for index, port in enumerate(ports):
+                argv, environment = server_command(model, recipe, port, API_KEY)
+                name = f"server-{index}"
+                servers.append(start(name, argv, run_dir=scratch, environment=environment))
+            yield [f"http://127.0.0.1:{port}" for port in ports]
         finally:
-            stop([server], run_dir=scratch)
+            stop(servers, run_dir=scratch)
 
 
 class Helper:
@@ -194,26 +198,32 @@ class Helper:
         self._argv, self._log, self._environment = list(argv), log, environment
 
     def __enter__(self) -> "Helper":
+        reading, writing = os.pipe()  # not standard output: vLLM and DeepSpeed print there
         with self._log.open("w") as file:
             self._process = subprocess.Popen(
                 self._argv,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=file,
                 stderr=file,
                 cwd=ROOT,
                 text=True,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self._environment, ANSWERS_VARIABLE: str(writing)},
+                pass_fds=[writing],
             )
+        os.close(writing)
+        self._answers = os.fdopen(reading)
         return self
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()  # its loop ends there
+        with suppress(BrokenPipeError):  # it is gone, and said why in its log
+            self._process.stdin.close()  # its loop ends there
         try:
             self._process.wait(30.0)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._answers.close()
 
     def ask(self, request: Any) -> Any:
         """Send a request and wait for its answer, at most DEADLINE_S.
@@ -222,29 +232,22 @@ class Helper:
             BenchmarkError: the helper ended or is late; with its last lines.
         """
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        ready, _, _ = select([self._process.stdout], [], [], DEADLINE_S)
-        line = self._process.stdout.readline() if ready else ""
+        with suppress(BrokenPipeError):  # it is gone, so it will give no answer
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        ready, _, _ = select([self._answers], [], [], DEADLINE_S)
+        line = self._answers.readline() if ready else ""
         if not line:
             raise BenchmarkError(f"{' '.join(self._argv)} gave no answer:\n{_tail(self._log)}")
         return json.loads(line)
 
 
 def answer_requests(answer: Callable[[Any], Any]) -> None:
-    """A helper's loop, until its input ends. What it prints otherwise goes to its log."""
-    requests, answers = take_over_output()
-    for line in requests:
-        answers.write(json.dumps(answer(json.loads(line))) + "\n")
-        answers.flush()
-
-
-def take_over_output() -> tuple[TextIO, TextIO]:
-    """Requests and answers; from here on standard output is the log, whoever writes to it."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return sys.stdin, answers
+    """A helper's loop: answer every request until there are no more."""
+    with os.fdopen(int(os.environ[ANSWERS_VARIABLE]), "w") as answers:
+        for line in sys.stdin:
+            answers.write(json.dumps(answer(json.loads(line))) + "\n")
+            answers.flush()
 
 
 def timed(call: Callable[[], Any]) -> float:

@@ -42,7 +42,7 @@ from rl.types import Completion, Graded, Group, Rollout, Span, Stop
 from verifiers.verdict import correct, wrong
 
 AIM = 0.9
-PASS_TOKENS = (16384, 8192, 4096, 2048, 1024, 512)  # sizes of a pass that the baseline may choose
+PASS_TOKENS = (8192, 2048, 512)  # sizes of a pass that the baseline may choose
 IGNORED = -100  # label of a token that transformers leaves out of the loss
 
 

@@ -1,22 +1,20 @@
 """vLLM called directly, in a process of its own: the baseline of `sampling`.
 
 python -m benchmarks.offline [arguments of the rollout server]
-Requests: {"prompts": [[tokens]], "seeds": [...], "sampling": [max_new_tokens, temperature, n]}
-Answers: {"seconds": ..., "tokens": ...}
+Requests: {"prompts": [[tokens]], "seeds": [...], "max_tokens": ..., "temperature": ..., "n": ...}
+Answers: tokens sampled
 """
 
 import sys
-import time
 from typing import Any
 
 from vllm import LLM, SamplingParams
 from vllm.engine.arg_utils import EngineArgs
-from vllm.entrypoints.openai.cli_args import make_arg_parser
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.inputs import TokensPrompt
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from benchmarks.harness import answer_requests
-from rl.engine import Sampling, _parameters
 
 
 def main() -> None:
@@ -24,15 +22,21 @@ def main() -> None:
     parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(sys.argv[1:])
     engine = LLM.from_engine_args(EngineArgs.from_cli_args(parsed))
 
-    def sample(request: dict[str, Any]) -> dict[str, float]:
-        sampling = Sampling(*request["sampling"])
+    def sample(request: dict[str, Any]) -> int:
         prompts = [TokensPrompt(prompt_token_ids=tokens) for tokens in request["prompts"]]
-        parameters = [SamplingParams(**_parameters(sampling, seed)) for seed in request["seeds"]]
-        begin = time.perf_counter()
+        parameters = [
+            SamplingParams(
+                n=request["n"],
+                seed=seed,
+                temperature=request["temperature"],
+                max_tokens=request["max_tokens"],
+                logprobs=0,  # of the sampled token alone, as the loop asks for
+                detokenize=False,
+            )
+            for seed in request["seeds"]
+        ]
         outputs = engine.generate(prompts, parameters, use_tqdm=False)
-        seconds = time.perf_counter() - begin
-        tokens = sum(len(answer.token_ids) for output in outputs for answer in output.outputs)
-        return {"seconds": seconds, "tokens": tokens}
+        return sum(len(answer.token_ids) for output in outputs for answer in output.outputs)
 
     answer_requests(sample)
 

@@ -1,8 +1,9 @@
-"""Tokens per second through a rollout server, against the same vLLM engine called directly."""
+"""Tokens per second through the rollout servers, against the same vLLM engines called directly."""
 
 import asyncio
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from benchmarks.harness import (
     scratch_directory,
     serving,
     starting_policy,
+    timed,
 )
 from rl.chat import encode
 from rl.config import Recipe
@@ -37,65 +39,80 @@ def sampling(repeats: int) -> Result:
         with scratch_directory() as scratch:
             recipe = recipe_of(path)
             model = starting_policy(recipe, scratch)
-            ours, baseline, note = _measure(recipe, model, scratch, repeats)
-            result.rows.append(
-                Row(f"sampling, {name} answers", "tokens/s", ours, baseline, True, AIM)
-            )
-            result.notes.append(f"sampling, {name} answers: {note}")
+            ours, baseline, note = measure(recipe, model, scratch, repeats)
+            what = f"sampling, {name} answers"
+            result.rows.append(Row(what, "tokens/s", ours, baseline, True, AIM))
+            result.notes.append(f"{what}: {note}")
     return result
 
 
-def _measure(
+def measure(
     recipe: Recipe, model: str, scratch: Path, repeats: int
 ) -> tuple[list[float], list[float], str]:
     """Tokens per second of both sides, and how many tokens that were."""
-    request = _request(recipe, model)
+    request = request_of(recipe, model)
+    count = recipe.engine.servers
     argv, environment = server_command(model, recipe, 0, API_KEY)
     direct = [sys.executable, "-m", "benchmarks.offline", *argv[3:]]
-    counts: dict[str, int] = {}
+    tokens: dict[str, int] = {}
     with (
         asyncio.Runner() as runner,
-        serving(model, recipe, scratch) as url,
-        Helper(direct, scratch / "offline.log", environment) as helper,
+        serving(model, recipe, scratch) as urls,
+        ExitStack() as stack,
+        ThreadPoolExecutor(count) as threads,
     ):
-        engine = runner.run(_connect(url, recipe))
+        helpers = [
+            stack.enter_context(Helper(direct, scratch / f"offline-{index}.log", environment))
+            for index in range(count)
+        ]
+        engine = runner.run(_connect(urls, recipe))
+        stack.callback(lambda: runner.run(engine.__aexit__()))
 
         def ours() -> float:
-            begin = time.perf_counter()
-            counts["through the server"] = runner.run(_sample(engine, request))
-            return counts["through the server"] / (time.perf_counter() - begin)
+            return rate("through the servers", lambda: runner.run(_sample(engine, request)))
 
         def baseline() -> float:
-            answer = helper.ask(request)
-            counts["directly"] = answer["tokens"]
-            return answer["tokens"] / answer["seconds"]
+            def both() -> int:
+                shares = [share(request, index, count) for index in range(count)]
+                return sum(threads.map(lambda helper, part: helper.ask(part), helpers, shares))
 
-        try:
-            first, second = interleave(ours, baseline, repeats)
-        finally:
-            runner.run(engine.__aexit__())
-    return first, second, ", ".join(f"{n:,} tokens {how}" for how, n in counts.items())
+            return rate("directly", both)
+
+        def rate(how: str, sample: Any) -> float:
+            seconds = timed(lambda: tokens.update({how: sample()}))
+            return tokens[how] / seconds
+
+        first, second = interleave(ours, baseline, repeats)
+    return first, second, ", ".join(f"{n:,} tokens {how}" for how, n in tokens.items())
 
 
-def _request(recipe: Recipe, model: str) -> dict[str, Any]:
+def request_of(recipe: Recipe, model: str) -> dict[str, Any]:
+    """What one step asks for."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     drawn = Tasks(recipe).step(1)
-    rollout = recipe.rollout
     return {
         "prompts": [encode(tokenizer, d.task) for d in drawn],
         "seeds": [d.seed for d in drawn],
-        "sampling": [rollout.max_new_tokens, rollout.temperature, recipe.group_size],
+        "max_tokens": recipe.rollout.max_new_tokens,
+        "temperature": recipe.rollout.temperature,
+        "n": recipe.group_size,
     }
 
 
-async def _connect(url: str, recipe: Recipe) -> Engine:
-    engine = await Engine([url], API_KEY, recipe).__aenter__()
+def share(request: dict[str, Any], index: int, count: int) -> dict[str, Any]:
+    """The part of a request that one of `count` engines gets, as rl/engine.py shares it out."""
+    own = {key: request[key][index::count] for key in ("prompts", "seeds")}
+    return {**request, **own}
+
+
+async def _connect(urls: list[str], recipe: Recipe) -> Engine:
+    engine = await Engine(urls, API_KEY, recipe).__aenter__()
     await engine.wait_ready(recipe.engine.start_deadline_s)
     return engine
 
 
 async def _sample(engine: Engine, request: dict[str, Any]) -> int:
     """Tokens sampled."""
-    how = Sampling(*request["sampling"])
+    how = Sampling(request["max_tokens"], request["temperature"], request["n"])
     found = engine.sample(request["prompts"], request["seeds"], how)
     return sum([len(answer.tokens) async for _, group in found for answer in group])

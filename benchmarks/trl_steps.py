@@ -25,7 +25,7 @@ from rl.reward import reward_of
 from rl.tasks import Tasks
 
 # Of answers in one forward and backward pass. Measured: benchmarks/README.md.
-MICRO_BATCH = 64
+MICRO_BATCH = 256
 
 
 class Clock(TrainerCallback):
@@ -117,7 +117,8 @@ def arguments(recipe: Recipe, steps: int, micro_batch: int, scratch: Path) -> GR
         beta=0.0,  # no reference model
         mask_truncated_completions=not algorithm.train_truncated,
         learning_rate=learner.lr,
-        lr_scheduler_type="constant",
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=learner.warmup_steps,
         adam_beta1=learner.betas[0],
         adam_beta2=learner.betas[1],
         weight_decay=learner.weight_decay,

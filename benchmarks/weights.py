@@ -2,7 +2,7 @@
 
 Two policies, so that the costs of every update and those of every byte can be told apart.
 
-As a helper process: python -m benchmarks.weights RESOLVED.yaml MODEL URL
+As a helper process: python -m benchmarks.weights RESOLVED.yaml MODEL URL...
 """
 
 import asyncio
@@ -74,8 +74,8 @@ def weights(repeats: int) -> Result:
             argv += [str(write_recipe(recipe, scratch)), model]
             parts: dict[str, list[float]] = {"transfer_s": [], "proof_s": []}
             with (
-                serving(model, recipe, scratch) as url,
-                Helper([*argv, url], scratch / "weights.log", {}) as helper,
+                serving(model, recipe, scratch) as urls,
+                Helper([*argv, *urls], scratch / "weights.log", {}) as helper,
             ):
                 size = helper.ask("bytes")
 
@@ -118,7 +118,7 @@ def make_larger(directory: Path) -> str:
 class Side:
     """Both sides in one process, as the loop's rank 0 is one."""
 
-    def __init__(self, recipe: Any, model: str, url: str, runner: asyncio.Runner) -> None:
+    def __init__(self, recipe: Any, model: str, urls: list[str], runner: asyncio.Runner) -> None:
         from transformers import AutoTokenizer
 
         from rl.chat import encode
@@ -133,7 +133,7 @@ class Side:
         tokenizer = AutoTokenizer.from_pretrained(model)
         solution = tokenizer.encode(first.solution, add_special_tokens=False)
         self._probe = [*encode(tokenizer, first.task), *solution]
-        self._engine = runner.run(Engine([url], API_KEY, recipe).__aenter__())
+        self._engine = runner.run(Engine(urls, API_KEY, recipe).__aenter__())
         runner.run(self._engine.wait_ready(recipe.engine.start_deadline_s))
         self._publisher = WeightPublisher(self._engine, recipe)
         self._version = 0
@@ -178,9 +178,9 @@ class Side:
 def main() -> None:
     from rl.load import read_resolved
 
-    recipe, model, url = read_resolved(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
+    recipe, model, urls = read_resolved(Path(sys.argv[1])), sys.argv[2], sys.argv[3:]
     with asyncio.Runner() as runner:
-        side = Side(recipe, model, url, runner)
+        side = Side(recipe, model, urls, runner)
         answers = {"bytes": side.bytes, "update": side.update, "copy": side.copy}
         answer_requests(lambda request: answers[request]())
         side.close()
