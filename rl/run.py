@@ -20,6 +20,7 @@ from envs.base import EnvError
 from rl.alarms import check_verifier
 from rl.chat import ChatError, encode
 from rl.checkpoint import latest_checkpoint
+from rl.children import memory_directory
 from rl.config import Recipe
 from rl.engine import Engine
 from rl.errors import UserError
@@ -124,7 +125,7 @@ async def _wired(
                 rollouts=Rollouts(tokenizer, engine, pool, recipe),
                 learner=learner,
                 engine=engine,
-                publisher=WeightPublisher(engine, recipe),
+                publisher=WeightPublisher(engine, recipe, memory_directory(directory.path)),
                 probe=_probe(tokenizer, tasks),
                 directory=directory,
                 trackers=Trackers(recipe, directory),

@@ -61,7 +61,11 @@ def server_command(
     # Later arguments win, so that a recipe can overrule every choice made here.
     argv = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     argv += _arguments(options) + _arguments(engine.extra_args)
-    return argv, _environment(model, api_key)
+    environment = _environment(model, api_key)
+    if engine.eager:
+        # vLLM compiles the counting of log-probability ranks even then, with a C++ compiler.
+        environment["TORCHDYNAMO_DISABLE"] = "1"
+    return argv, environment
 
 
 def _arguments(options: dict[str, str | int | float | bool]) -> list[str]:

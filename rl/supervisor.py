@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rl.children import Child, ChildDied, kill_run, start, start_guard, stop
+from rl.children import Child, ChildDied, clear, memory_directory, start, start_guard, stop
 from rl.config import Recipe
 from rl.errors import UserError
 from rl.events import EVENTS_VARIABLE, Event, EventReader
@@ -40,7 +40,8 @@ class Supervisor:
 
     def __enter__(self) -> "Supervisor":
         self._exits.enter_context(_locked(self.run_dir))
-        kill_run(self.run_dir)  # of a run that was killed a moment ago
+        clear(self.run_dir)  # of a run that was killed a moment ago
+        memory_directory(self.run_dir).mkdir(mode=0o700)
         self._exits.enter_context(start_guard(self.run_dir))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             before = signal.signal(number, self._interrupt)

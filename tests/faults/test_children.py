@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.children import kill_run, processes_of, start, stop
+from rl.children import kill_run, memory_directory, processes_of, start, stop
 
 # A child that starts a grandchild of its own session, as engine processes do.
 PARENT = """
@@ -72,10 +72,12 @@ def test_kill_9_of_the_supervisor_leaves_no_process_behind(tmp_path, whole_group
     )  # fmt: skip
     assert supervisor.stdout is not None
     assert supervisor.stdout.readline() == "up\n"
+    memory_directory(tmp_path).mkdir()
     assert len(processes_of(tmp_path)) == 2
     (os.killpg if whole_group else os.kill)(supervisor.pid, signal.SIGKILL)
     supervisor.wait()
     until(lambda: processes_of(tmp_path) == [], "the end of every process")
+    until(lambda: not memory_directory(tmp_path).exists(), "the end of the weights in memory")
 
 
 def test_only_processes_of_the_same_run_are_killed(tmp_path):
