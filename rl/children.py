@@ -26,8 +26,8 @@ import psutil
 RUN_VARIABLE = "ASSAY_RUN"
 _PR_SET_PDEATHSIG = 1
 _ERROR = re.compile(r"\b\w*(Error|Exception): ")
-# OpenMP's threads would wait for each other by spinning. Where processes share cores that is most of
-# the time spent: a warm start took 125 s instead of 18 s on two busy cores.
+# OpenMP's threads would wait for each other by spinning. Where processes share cores that is most
+# of the time spent: a warm start took 125 s instead of 18 s on two busy cores.
 _DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
