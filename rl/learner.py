@@ -1,5 +1,6 @@
 """The learner: DeepSpeed through accelerate, on one or more ranks. The only door to both."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -291,23 +292,42 @@ class Learner:
         with self._ranks.waiting("writing a checkpoint"):
             directory = Path(self._ranks.share_text(text, length))
             weights = self._whole_weights()
+            trainer = directory / "trainer"
             if self.rank == 0:
                 write_model(directory, self._model, weights, self.model_path)
-            self._engine.save_checkpoint(
-                directory / "trainer", tag="state", client_state={"version": self.version}
-            )
+                trainer.mkdir()
+                (trainer / "learner.json").write_text(
+                    json.dumps({"version": self.version, **self._layout}), encoding="utf-8"
+                )
+            self._engine.save_checkpoint(trainer, tag="state")
 
     def _load(self, text: str | None, length: int) -> None:
         with self._ranks.waiting("reading a checkpoint"):
-            directory = Path(self._ranks.share_text(text, length))
-            path, state = self._engine.load_checkpoint(directory / "trainer", tag="state")
-        if path is None or "version" not in state:
-            raise LearnerError(
-                f"{directory / 'trainer'}: DeepSpeed found no state to resume from; was it written "
-                f"with learner.zero_stage={self._recipe.learner.zero_stage} and "
-                f"learner.ranks={self._ranks.world_size}?"
-            )
-        self.version = state["version"]
+            trainer = Path(self._ranks.share_text(text, length)) / "trainer"
+            written = json.loads((trainer / "learner.json").read_text(encoding="utf-8"))
+            differing = {
+                key: written[key] for key in self._layout if written[key] != self._layout[key]
+            }
+            if differing:
+                raise LearnerError(
+                    f"{trainer} was written with "
+                    + ", ".join(f"learner.{key}={value}" for key, value in differing.items())
+                    + " and can only be resumed with that; now it is "
+                    + ", ".join(f"learner.{key}={self._layout[key]}" for key in differing)
+                    + f". Or start a new run from its weights: model={trainer.parent}"
+                )
+            self._engine.load_checkpoint(trainer, tag="state")
+        self.version = written["version"]
+
+    @property
+    def _layout(self) -> dict[str, Any]:
+        """What decides how DeepSpeed lays its state out in files."""
+        settings = self._recipe.learner
+        return {
+            "zero_stage": settings.zero_stage,
+            "ranks": self._ranks.world_size,
+            "dtype": settings.dtype,
+        }
 
 
 def n_elements(weight: Any) -> int:
