@@ -28,7 +28,7 @@ a weight update that arrives, an update with learning rate 0 that changes nothin
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parse(argv)
+    arguments = parse(argv)
     # Read here, so that --help answers at once.
     from rl.children import ChildDied
     from rl.errors import UserError
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Overrides may stand anywhere; argparse alone takes them only before the first option."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)

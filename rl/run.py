@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from envs.base import EnvError
 from rl.alarms import check_verifier
-from rl.chat import ChatError, encode
+from rl.chat import encode
 from rl.checkpoint import latest_checkpoint
 from rl.children import memory_directory
 from rl.config import Recipe
@@ -73,7 +73,7 @@ def _lead(
         summary = asyncio.run(role(arguments, directory, recipe, events))
     except Stopped as stopped:
         summary = {"stopped": str(stopped)}
-    except (UserError, EnvError, ChatError, LookupError) as error:
+    except (UserError, EnvError, LookupError) as error:
         events.failed(str(error))
         return 1
     events.done(summary)

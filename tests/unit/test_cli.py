@@ -16,7 +16,7 @@ def test_a_dry_run_prints_the_resolved_recipe_and_the_plan_and_starts_nothing(ca
     printed = capsys.readouterr().out
     assert "steps: 7" in printed
     assert "32 groups x 8 = 256 answers" in printed
-    assert "servers     1 x vLLM" in printed
+    assert "servers     2 x vLLM" in printed
     assert not run_dir.exists()
 
 
