@@ -85,7 +85,7 @@ def three_digits(value: float) -> str:
     """Rounded to three significant digits, without an exponent."""
     if value == 0:
         return "0"
-    digits = 2 - int(f"{abs(value):e}".split("e")[1])
+    digits = 2 - int(f"{value:.2e}".split("e")[1])
     return f"{round(value, digits):,.{max(0, digits)}f}"
 
 

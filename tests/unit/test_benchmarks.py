@@ -1,0 +1,146 @@
+"""The parts of benchmarks/ that only compute; the measurements themselves are no tests."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.harness import (
+    LONG,
+    SHORT,
+    BenchmarkError,
+    Helper,
+    Row,
+    interleave,
+    recipe_of,
+    table,
+    three_digits,
+)
+from benchmarks.learner import IGNORED, Pass, packed_passes, padded_passes
+from benchmarks.sampling import share
+from benchmarks.weights import Line
+from rl.batch import Batch
+
+Passes = Callable[[Batch, int], Iterator[Pass]]
+
+
+def test_a_ratio_above_one_always_means_that_ours_is_better() -> None:
+    faster = Row("x", "tokens/s", [200.0], [100.0], more_is_better=True)
+    sooner = Row("x", "s", [1.0], [2.0], more_is_better=False)
+    assert faster.ratio == 2.0
+    assert sooner.ratio == 2.0
+
+
+def test_the_ratio_is_of_medians_so_one_outlier_does_not_move_it() -> None:
+    assert Row("x", "s", [1.0, 1.0, 50.0], [2.0, 2.0, 2.0], more_is_better=False).ratio == 2.0
+
+
+def test_the_table_says_whether_an_aim_was_reached() -> None:
+    rows = [
+        Row("met", "tokens/s", [95.0], [100.0], True, 0.9),
+        Row("missed", "s", [1.0], [1.2], False, 1.5),
+        Row("without an aim", "ms", [1234.5], [0.01234], False),
+    ]
+    lines = table(rows).splitlines()
+    assert lines[2] == "| met | tokens/s | 95.0 | 100 | 0.95 x | 0.9 ✓ |"
+    assert lines[3] == "| missed | s | 1.00 | 1.20 | 1.20 x | 1.5 ✗ |"
+    assert lines[4].startswith("| without an aim | ms | 1,230 | 0.0123 |")
+    assert lines[4].endswith("|  |")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (1234567, "1,230,000"), (99.96, "100"), (12.345, "12.3"), (0.05, "0.0500")],
+)
+def test_figures_are_shown_with_three_digits(value: float, shown: str) -> None:
+    assert three_digits(value) == shown
+
+
+def test_sides_take_turns_in_going_first_after_one_unmeasured_call_each() -> None:
+    calls: list[str] = []
+
+    def ours() -> float:
+        calls.append("o")
+        return len(calls)
+
+    def baseline() -> float:
+        calls.append("b")
+        return -len(calls)
+
+    first, second = interleave(ours, baseline, 3)
+    assert "".join(calls) == "ob" + "ob" + "bo" + "ob"
+    assert first == [3, 6, 7]
+    assert second == [-4, -5, -8]
+
+
+def test_fixed_costs_and_costs_per_byte_are_told_apart() -> None:
+    line = Line.through((10, 1.5), (110, 2.5))
+    assert line.bytes_per_s == pytest.approx(100.0)
+    assert line.fixed_s == pytest.approx(1.4)
+    with pytest.raises(ValueError, match="no longer"):
+        Line.through((10, 1.0), (20, 1.0))
+
+
+def test_offline_engines_share_prompts_as_the_servers_do() -> None:
+    request = {"prompts": [[1], [2], [3]], "seeds": [10, 20, 30], "n": 8}
+    assert share(request, 0, 2) == {"prompts": [[1], [3]], "seeds": [10, 30], "n": 8}
+    assert share(request, 1, 2) == {"prompts": [[2]], "seeds": [20], "n": 8}
+
+
+def _batch(lengths: list[int]) -> Batch:
+    """Sequences of distinct tokens whose first one is the prompt."""
+    positions = torch.cat([torch.arange(n) for n in lengths])
+    tokens = torch.arange(1, 1 + sum(lengths))
+    mask = positions > 0
+    zeros = torch.zeros(sum(lengths))
+    return Batch(tokens, positions, mask, zeros, zeros, int(mask.sum()))
+
+
+@pytest.mark.parametrize("make", [padded_passes, packed_passes])
+def test_the_baseline_computes_every_sampled_token_once(make: Passes) -> None:
+    batch = _batch([3, 7, 2, 5, 5])
+    passes = list(make(batch, 10))
+    labels = torch.cat([one.labels.flatten() for one in passes])
+    assert sorted(labels[labels != IGNORED].tolist()) == batch.tokens[batch.loss_mask].tolist()
+    assert all(one.tokens.numel() <= 10 for one in passes)
+
+
+def test_padding_stands_right_of_the_shorter_sequences_and_has_no_label() -> None:
+    (one,) = padded_passes(_batch([2, 3]), 10)
+    assert one.tokens.tolist() == [[3, 4, 5], [1, 2, 0]]
+    assert one.labels.tolist() == [[IGNORED, 4, 5], [IGNORED, 2, IGNORED]]
+
+
+def test_packed_positions_restart_in_every_sequence() -> None:
+    (one,) = packed_passes(_batch([2, 3]), 10)
+    assert one.positions is not None
+    assert one.positions.tolist() == [[0, 1, 2, 0, 1]]
+
+
+@pytest.mark.parametrize("path", [SHORT, LONG])
+def test_a_benchmark_recipe_is_a_recipe_and_evaluates_next_to_nothing(path: Path) -> None:
+    recipe = recipe_of(path, "steps=3")
+    assert recipe.steps == 3
+    assert recipe.groups_per_step * recipe.group_size == 256
+    assert recipe.evaluation.problems * recipe.evaluation.samples <= 2
+
+
+def test_a_helper_answers_whatever_it_prints(tmp_path: Path) -> None:
+    code = (
+        "import benchmarks.harness as h; print('noise');"
+        "h.answer_requests(lambda x: (print('more'), 2 * x)[1])"
+    )
+    with Helper([sys.executable, "-c", code], tmp_path / "log", {}) as helper:
+        assert helper.ask(21) == 42
+        assert helper.ask("ab") == "abab"
+
+
+def test_a_helper_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "raise SystemExit('no such model')"]
+    with (
+        Helper(argv, tmp_path / "log", {}) as helper,
+        pytest.raises(BenchmarkError, match="no such model"),
+    ):
+        helper.ask(1)
