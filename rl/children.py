@@ -50,7 +50,7 @@ class Child:
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 262144))
             lines = file.read().decode(errors="replace").splitlines()
-        causes = [line for line in lines[:-n] if _ERROR.search(line)]
+        causes = [x for x in lines[:-n] if _ERROR.search(x) and "WARNING" not in x]
         shown = [*dict.fromkeys(causes[:3]), *(["..."] if causes else []), *lines[-n:]]
         return "\n".join(f"    {line}" for line in shown) or "    (it printed nothing)"
 
