@@ -5,9 +5,7 @@ from rl.keys import page
 
 def test_the_page_of_keys_is_what_the_schema_says():
     text = page()
-    assert Path("docs/recipes.md").read_text() == text, (
-        "run: python -m rl.keys > docs/recipes.md"
-    )
+    assert Path("docs/recipes.md").read_text() == text, "run: python -m rl.keys > docs/recipes.md"
 
 
 def test_every_key_says_what_it_means():

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from rl.config import Recipe
@@ -55,4 +57,4 @@ def test_too_many_held_out_problems_for_an_environment_is_an_error_with_the_key(
 
 def test_seeds_of_prompts_lie_apart_so_that_groups_share_no_random_numbers():
     seeds = sorted(sampling_seed("train", 0, str(n)) for n in range(20_000))
-    assert min(b - a for a, b in zip(seeds, seeds[1:], strict=False)) > 1024
+    assert min(b - a for a, b in pairwise(seeds)) > 1024
