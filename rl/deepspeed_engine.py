@@ -37,7 +37,7 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
     accelerator = Accelerator(deepspeed_plugin=plugin)
     policy = PackedPolicy(load_model(model_path, settings.dtype, settings.activation_checkpointing))
     policy.train()
-    optimizer = DummyOptim(policy.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    optimizer = DummyOptim(policy.parameters())  # stands for the one in the settings
     with ranks.waiting("starting DeepSpeed"):
         engine, _ = accelerator.prepare(policy, optimizer)
     if ranks.world_size > 1:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from enum import IntEnum
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -70,7 +71,7 @@ class Ranks:
             )
             # A deadline is each rank's own: only those who wait for rank 0 may wait so long.
             commands = timeout if rank == 0 else COMMAND_DEADLINE
-            self._commands = dist.new_group(backend="gloo", timeout=commands)
+            self._commands: Any = dist.new_group(backend="gloo", timeout=commands)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
