@@ -48,6 +48,7 @@ def test_sampler_and_learner_agree_in_every_step(improved):
         assert row["mismatch_kl"] < 1e-6
         assert row["logprob_diff_mean"] < 1e-4
         assert row["weights_logprob_diff"] < 1e-4
+        assert row["ratio_max"] == pytest.approx(1, abs=1e-3)
         assert row["staleness_max"] == 0
 
 
