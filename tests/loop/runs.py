@@ -11,7 +11,7 @@ from typing import Any
 from rl.children import processes_of
 
 SHORT = "tests/loop/short.yaml"
-DEADLINE_S = 540.0
+DEADLINE_S = 1500.0
 
 
 def command(run_dir: Path, *overrides: str, recipe: str = SHORT) -> list[str]:
