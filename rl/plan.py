@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rl.config import Recipe
+from rl.embedded import HEAD_DIM, SPECIAL
 from rl.errors import UserError
 from rl.hardware import Hardware
 
@@ -25,10 +26,10 @@ def n_parameters(recipe: Recipe) -> int | None:
     """Weights of the policy; None where the model is not on this machine."""
     if recipe.model == "embedded":
         e = recipe.embedded
-        head = 32
-        attention = e.hidden * head * (2 * e.heads + 2 * e.kv_heads) + 2 * head
+        attention = e.hidden * HEAD_DIM * (2 * e.heads + 2 * e.kv_heads) + 2 * HEAD_DIM
         per_layer = attention + 3 * e.hidden * e.intermediate + 2 * e.hidden
-        return e.layers * per_layer + 128 * e.hidden + e.hidden
+        vocabulary = 256 + len(SPECIAL)  # bytes, and what marks turns
+        return e.layers * per_layer + (vocabulary + 1) * e.hidden
     directory = Path(recipe.model)
     sizes = [_safetensors_parameters(file) for file in directory.glob("*.safetensors")]
     return sum(sizes) or None

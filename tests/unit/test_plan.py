@@ -3,7 +3,7 @@ import pytest
 from rl.config import EnvSpec, Recipe
 from rl.errors import UserError
 from rl.hardware import Hardware
-from rl.plan import make_plan
+from rl.plan import make_plan, n_parameters
 
 CPU = Hardware(cores=2, memory_gib=24, gpus=())
 FOUR = Hardware(cores=16, memory_gib=128, gpus=("GPU",) * 4)
@@ -37,3 +37,13 @@ def test_the_plan_shows_what_is_derived_from_the_two_numbers():
     text = "\n".join(make_plan(recipe(groups_per_step=6, group_size=7), CPU).lines)
     assert "6 groups x 7 = 42 answers" in text
     assert "at most 43,008 sampled tokens" in text
+
+
+def test_the_size_of_the_embedded_policy_is_exact(tmp_path):
+    from rl.config import EmbeddedPolicy
+    from rl.embedded import make_embedded
+
+    size = EmbeddedPolicy(layers=2, hidden=64, heads=2, kv_heads=1, intermediate=128)
+    made = make_embedded(tmp_path, size, seed=0)
+    assert n_parameters(recipe(embedded=size)) == made
+    assert n_parameters(recipe(model=str(tmp_path))) == made
