@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rl.config import Recipe
-from rl.embedded import HEAD_DIM, SPECIAL
+from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS
 from rl.errors import UserError
 from rl.hardware import Hardware
 
@@ -28,7 +28,7 @@ def n_parameters(recipe: Recipe) -> int | None:
         e = recipe.embedded
         attention = e.hidden * HEAD_DIM * (2 * e.heads + 2 * e.kv_heads) + 2 * HEAD_DIM
         per_layer = attention + 3 * e.hidden * e.intermediate + 2 * e.hidden
-        vocabulary = 256 + len(SPECIAL)  # bytes, and what marks turns
+        vocabulary = 256 + len(SPECIAL) + len(WHOLE_WORDS)
         return e.layers * per_layer + (vocabulary + 1) * e.hidden
     directory = Path(recipe.model)
     sizes = [_safetensors_parameters(file) for file in directory.glob("*.safetensors")]
