@@ -89,7 +89,7 @@ def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dic
         if "stopped" in summary:
             return summary
         summary["time"]["policy_s"] = round(policy_s, 1)
-        summary["time"]["wall_s"] = round(time.monotonic() - begin, 1)
+        summary["time"]["wall_s"] = round(time.monotonic() - begin, 3)
         directory.write_json("summary.json", summary)
         return summary
 

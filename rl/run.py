@@ -185,7 +185,7 @@ def _summary(recipe: Recipe, directory: RunDirectory, started_s: float) -> dict[
     spent: dict[str, float] = {}
     for row in directory.rows("metrics.jsonl"):
         for phase, seconds in row["time"].items():
-            spent[phase] = round(spent.get(phase, 0.0) + seconds, 1)
+            spent[phase] = spent.get(phase, 0.0) + seconds
     return {
         "problems": after["problems"],
         "samples": after["samples"],
@@ -193,7 +193,10 @@ def _summary(recipe: Recipe, directory: RunDirectory, started_s: float) -> dict[
         "after": {key: after[key] for key in ("avg_at_k", "pass_at_k")},
         "steps": recipe.steps,
         "seed": recipe.seed,
-        "time": {"start_s": round(started_s, 1), **spent},
+        "time": {
+            "start_s": round(started_s, 3),
+            **{phase: round(s, 3) for phase, s in spent.items()},
+        },
         "versions": "versions.json",
         "checkpoint": str(latest_checkpoint(directory.checkpoints)),
     }
