@@ -24,21 +24,22 @@ from benchmarks.harness import (
     write_recipe,
 )
 
-WARM_UP = 2  # steps at the start of every run that do not count
-
 
 def steps_short(repeats: int) -> Result:
     """The embedded recipe as it stands."""
-    return _compare("steps-short", SHORT, steps=10, aim=1.5, repeats=repeats)
+    return _compare("steps-short", SHORT, warm_up=2, steps=10, aim=1.5, repeats=repeats)
 
 
 def steps_long(repeats: int) -> Result:
     """Answers of very unequal length."""
-    return _compare("steps-long", LONG, steps=4, aim=3.0, repeats=repeats)
+    return _compare("steps-long", LONG, warm_up=1, steps=2, aim=3.0, repeats=repeats)
 
 
-def _compare(name: str, path: Path, *, steps: int, aim: float, repeats: int) -> Result:
-    overrides = [f"steps={WARM_UP + steps}"]
+def _compare(
+    name: str, path: Path, *, warm_up: int, steps: int, aim: float, repeats: int
+) -> Result:
+    """`steps` steps of each side, behind `warm_up` ones that do not count, `repeats` times."""
+    overrides = [f"steps={warm_up + steps}"]
     result = Result(name)
     found: dict[str, list[dict[str, Any]]] = {"ours": [], "TRL": []}
     with scratch_directory() as scratch:
@@ -47,14 +48,14 @@ def _compare(name: str, path: Path, *, steps: int, aim: float, repeats: int) -> 
         resolved = write_recipe(recipe, scratch)
         sides = {
             "ours": lambda where: ours(resolved, where),
-            "TRL": lambda where: trl(resolved, model, WARM_UP + steps, where),
+            "TRL": lambda where: trl(resolved, model, warm_up + steps, where),
         }
         for index in range(repeats):
             for side in sorted(sides, reverse=index % 2 == 1):
                 result.load.append(machine_load())
                 where = scratch / f"{side}-{index}"
                 where.mkdir()
-                found[side] += sides[side](where)[WARM_UP:]
+                found[side] += sides[side](where)[warm_up:]
     seconds = {side: [step["seconds"] for step in rows] for side, rows in found.items()}
     what = f"whole step, {'short' if path == SHORT else 'long'} answers"
     result.rows.append(Row(what, "s", seconds["ours"], seconds["TRL"], False, aim))
