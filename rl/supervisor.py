@@ -38,7 +38,7 @@ class Supervisor:
         self.progress = progress
         self.children: list[Child] = []
         self.interrupts = 0
-        self._ranks: list[Child] = []
+        self.ranks: list[Child] = []
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> "Supervisor":
@@ -60,7 +60,7 @@ class Supervisor:
     def _let_ranks_end(self) -> None:
         """Trackers send their last figures while the ranks exit; one that hangs is ended."""
         end = time.monotonic() + EXIT_S
-        for rank in self._ranks:
+        for rank in self.ranks:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 rank.process.wait(max(0.0, end - time.monotonic()))
 
@@ -154,11 +154,10 @@ class Supervisor:
             own |= {EVENTS_VARIABLE: str(writing)} if rank == 0 else {}
             argv = [sys.executable, "-m", "rl.run", *arguments]
             fds = [writing] if rank == 0 else []
-            self._ranks.append(self.start(f"rank-{rank}", argv, {**shared, **own}, fds))
+            self.ranks.append(self.start(f"rank-{rank}", argv, {**shared, **own}, fds))
         os.close(writing)
         try:
-            follow = Follow(self, self._ranks, EventReader(reading), on_item)
-            return follow.to_the_end(doing, deadline_s)
+            return Follow(self, EventReader(reading), on_item).to_the_end(doing, deadline_s)
         finally:
             os.close(reading)
 
@@ -169,12 +168,11 @@ class Follow:
     def __init__(
         self,
         supervisor: Supervisor,
-        ranks: list[Child],
         reader: EventReader,
         on_item: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self._supervisor = supervisor
-        self._ranks = ranks
+        self._ranks = supervisor.ranks
         self._reader = reader
         self._on_item = on_item
         self._stepped = False  # from then on rank 0 knows how to stop after a step

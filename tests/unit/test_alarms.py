@@ -9,9 +9,7 @@ from rl.types import ENGINE
 from verifiers.verdict import Verdict, broken, correct
 
 RECIPE = Recipe(model="embedded", envs=[EnvSpec(name="arithmetic")])
-HEALTHY = Signs(
-    step=1, reward=0.5, signal_groups=9, truncated_fraction=0.0, context_ended=False
-)
+HEALTHY = Signs(step=1, reward=0.5, signal_groups=9, truncated_fraction=0.0, context_ended=False)
 
 
 def test_a_healthy_step_is_silent():

@@ -99,6 +99,7 @@ def test_a_session_that_ends_with_an_error_is_written_down(directory):
     assert session["wall_s"] >= 0
 
 
+@pytest.mark.slow  # of importing TensorBoard
 def test_tensorboard_shows_evaluations_also_those_before_a_resume(directory):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
