@@ -1,4 +1,4 @@
-"""What the supervisor makes of a rank 0 that talks, is interrupted, or hangs; with real processes."""
+"""What the supervisor makes of a rank 0 that talks, hangs or is interrupted; real processes."""
 
 import io
 import os
