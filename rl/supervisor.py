@@ -229,12 +229,17 @@ class Follow:
                 self._failure = content["message"]
 
     def _mourn(self, child: Child) -> None:
-        """Raise for a child that ended too early; rank 0's own account of it comes first."""
+        """Raise for a child that ended too early; rank 0's own account of it comes first.
+
+        Other ranks may end a moment before rank 0 reports that the run is complete.
+        """
         end = time.monotonic() + 2.0
         while child in self._ranks and time.monotonic() < end:
             self._read()
             if self._failure is not None:
                 raise UserError(self._failure)
+            if self._summary is not None:
+                return
             time.sleep(POLL_S)
         raise child.died(self._doing)
 

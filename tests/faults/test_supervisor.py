@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from rl import supervisor as module
-from rl.children import processes_of
+from rl.children import ChildDied, processes_of
 from rl.errors import UserError
 from rl.events import EVENTS_VARIABLE, EventReader
 from rl.progress import Progress
@@ -51,8 +51,11 @@ class Terminal(io.StringIO):
         return super().write(text)
 
 
-def follow(run_dir, *said: str, interrupt_at: str = "never", on_item=None):
-    """Follow a rank 0 that says all this; what was shown, and what the run came to."""
+def follow(run_dir, *said: str, interrupt_at="never", on_item=None, other_rank=False):
+    """Follow a rank 0 that says all this; what was shown, and what the run came to.
+
+    With `other_rank` there was a rank 1, which has ended already.
+    """
     shown = Terminal(interrupt_at)
     progress = Progress(5, Console(file=shown, width=200))
     reading, writing = os.pipe()
@@ -61,6 +64,9 @@ def follow(run_dir, *said: str, interrupt_at: str = "never", on_item=None):
             argv = [sys.executable, "-c", RANK, *said]
             rank = supervisor.start("rank-0", argv, {EVENTS_VARIABLE: str(writing)}, [writing])
             supervisor.ranks.append(rank)
+            if other_rank:
+                supervisor.ranks.append(supervisor.start("rank-1", [*argv[:3], "end"], {}))
+                supervisor.ranks[1].process.wait(60)
             watching = Follow(supervisor, EventReader(reading), on_item)
             summary = watching.to_the_end("starting the learner", 60.0)
     finally:
@@ -84,6 +90,15 @@ def test_ctrl_c_after_a_step_lets_rank_0_finish_the_step_under_way(tmp_path):
 def test_a_rank_that_hangs_after_its_summary_does_not_lose_it(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "EXIT_S", 0.2)
     assert follow(tmp_path, STEP, DONE, "hang")[1] == {"steps": 5}
+
+
+def test_other_ranks_may_end_before_rank_0_has_reported_the_summary(tmp_path):
+    assert follow(tmp_path, DONE, "end", other_rank=True)[1] == {"steps": 5}
+
+
+def test_another_rank_that_ends_in_the_middle_is_named(tmp_path):
+    with pytest.raises(ChildDied, match="rank-1 ended while the weather: exit code 0"):
+        follow(tmp_path, WAIT, "hang", other_rank=True)
 
 
 def test_warnings_are_shown_as_such_and_items_are_handed_on(tmp_path):
