@@ -61,12 +61,13 @@ def follow(run_dir, *said: str, interrupt_at="never", on_item=None, other_rank=F
     reading, writing = os.pipe()
     try:
         with Supervisor(run_dir, progress) as supervisor:
-            argv = [sys.executable, "-c", RANK, *said]
-            rank = supervisor.start("rank-0", argv, {EVENTS_VARIABLE: str(writing)}, [writing])
-            supervisor.ranks.append(rank)
+            argv = [sys.executable, "-c", RANK]
             if other_rank:
-                supervisor.ranks.append(supervisor.start("rank-1", [*argv[:3], "end"], {}))
-                supervisor.ranks[1].process.wait(60)
+                other = supervisor.start("rank-1", [*argv, "end"], {})
+                other.process.wait(60)
+            environment = {EVENTS_VARIABLE: str(writing)}
+            rank = supervisor.start("rank-0", [*argv, *said], environment, [writing])
+            supervisor.ranks += [rank, *([other] if other_rank else [])]
             watching = Follow(supervisor, EventReader(reading), on_item)
             summary = watching.to_the_end("starting the learner", 60.0)
     finally:
