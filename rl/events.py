@@ -51,7 +51,9 @@ class Events:
         self._send("failed", message=message)
 
     def _send(self, kind: Kind, **content: Any) -> None:
-        os.write(self._fd, (json.dumps({"kind": kind, **content}) + "\n").encode())
+        line = (json.dumps({"kind": kind, **content}) + "\n").encode()
+        while line:  # a signal can cut a long write short
+            line = line[os.write(self._fd, line) :]
 
 
 @dataclass(frozen=True, slots=True)
