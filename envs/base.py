@@ -44,6 +44,10 @@ class EnvError(ValueError):
     """
 
 
+class NoTasks(EnvError):
+    """An environment has too few distinct tasks for what the recipe asks of it."""
+
+
 class Env(ABC):
     """Subclass as a frozen dataclass; its fields are the environment's options in a recipe."""
 
@@ -79,7 +83,7 @@ class Env(ABC):
         would make neighbouring seeds share nearly all their tasks.
 
         Raises:
-            LookupError: the environment has (nearly) no tasks in this split.
+            NoTasks: the environment has (nearly) no tasks in this split.
         """
         name = type(self).__name__
         for attempt in range(1000):
@@ -87,7 +91,7 @@ class Env(ABC):
             held_out = int(task.key[:8], 16) < HELD_OUT_SHARE * 2**32
             if held_out == (split == "test"):
                 return task
-        raise LookupError(
+        raise NoTasks(
             f"environment {name} gave no '{split}' task in 1000 draws: it has too few distinct "
             "prompts to hold some out; widen its options"
         )

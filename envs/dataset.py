@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from envs.base import HELD_OUT_SHARE, Env, EnvError, Split, Task
+from envs.base import HELD_OUT_SHARE, Env, EnvError, NoTasks, Split, Task
 from verifiers import math
 from verifiers.verdict import Verdict
 
@@ -73,12 +73,12 @@ class Dataset(Env):
         """Without replacement: `index` counts through one permutation of the split after another.
 
         Raises:
-            LookupError: the split is empty.
+            NoTasks: the split is empty.
             EnvError: the data cannot be read; the message says what is there instead.
         """
         rows = self._rows[split]
         if not rows:
-            raise LookupError(
+            raise NoTasks(
                 f"data set '{self.path}' has no {split} questions left: give it more rows, or "
                 "name another test_split or test_path"
             )

@@ -1,14 +1,16 @@
 """Runs that go wrong say so: what is seen, why it matters, which key to change."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rl.config import Alarms as AlarmLimits
 from rl.config import Recipe
 from rl.errors import UserError
-from rl.types import Group
-from verifiers.verdict import Outcome
+from rl.types import ENGINE
+from verifiers.verdict import Outcome, Verdict
 
+FIRST_VERDICTS = 64  # when they are all broken, nobody need wait for a long evaluation's others
 REPEAT_STEPS = 10  # between repetitions of a warning that still holds
 
 
@@ -20,22 +22,85 @@ class Signs:
     reward: float  # mean over the rollouts with a verdict
     signal_groups: int
     truncated_fraction: float
+    context_ended: bool  # most truncated answers ended before rollout.max_new_tokens
 
 
-def check_verifier(when: str, groups: Sequence[Group], limits: AlarmLimits) -> None:
-    """Stop a run whose verifier fails, before anything is learned from what is left.
+class BrokenVerdicts:
+    """Counts the verdicts of one step or evaluation as they come in."""
+
+    def __init__(self, when: str, total: int, limits: AlarmLimits) -> None:
+        self._when = when
+        self._total = total
+        self._allowed = limits.broken_fraction
+        self._seen = 0
+        self._broken: list[Verdict] = []
+
+    def see(self, verdict: Verdict) -> None:
+        """Stop the run as soon as it is certain that too much is broken to learn from the rest.
+
+        Raises:
+            UserError: more than `alarms.broken_fraction` of all verdicts to come are broken, or
+                every one of the first 64.
+        """
+        self._seen += 1
+        if verdict.outcome is not Outcome.BROKEN:
+            return
+        self._broken.append(verdict)
+        n = len(self._broken)
+        hopeless = n == self._seen >= FIRST_VERDICTS and self._allowed < 1
+        if hopeless or n > self._allowed * self._total:
+            raise UserError(self._message())
+
+    def _message(self) -> str:
+        by_engine = [verdict for verdict in self._broken if verdict.verifier == ENGINE]
+        others = [verdict for verdict in self._broken if verdict.verifier != ENGINE]
+        if len(by_engine) > len(others):
+            who, failed = "the engine", by_engine
+            remedy = "See what the rollout servers say in logs/server-*.log"
+        else:
+            who, failed = "the verifier", others
+            remedy = "Mend the environment's verify(), see logs/verifiers.log"
+        return (
+            f"{self._when}: {who} failed on {len(failed)} of the first {self._seen} answers (of "
+            f"{self._total}), for example: {failed[0].detail}. {remedy}; "
+            f"alarms.broken_fraction={self._allowed} is put up with"
+        )
+
+
+def check_trainable(
+    found: Signs, n_tokens: int, skipped: Sequence[Sequence[str | None]], recipe: Recipe
+) -> None:
+    """Stop a run in a step of which nothing may be trained on: there is no update to make.
+
+    Args:
+        n_tokens: of all answers that count in the loss.
+        skipped: per group and answer, why it was not trained on.
 
     Raises:
-        UserError: more than `alarms.broken_fraction` of the verdicts are broken.
+        UserError: `n_tokens` is 0; with the reasons, and the keys to change.
     """
-    verdicts = [graded.verdict for group in groups for graded in group]
-    broken = [verdict for verdict in verdicts if verdict.outcome is Outcome.BROKEN]
-    if len(broken) > limits.broken_fraction * len(verdicts):
-        raise UserError(
-            f"{when}: the verifier failed on {len(broken) / len(verdicts):.0%} of the answers, for "
-            f"example: {broken[0].detail}. Mend the environment's verify(), see "
-            f"logs/verifiers.log; alarms.broken_fraction={limits.broken_fraction} is put up with"
+    if n_tokens:
+        return
+    reasons = Counter(why for group in skipped for why in group if why)
+    listed = ", ".join(f"{why} {n}" for why, n in reasons.most_common())
+    remedy = "see logs/verifiers.log and logs/server-*.log for what failed"
+    if reasons["truncated"]:
+        remedy = (
+            "algorithm.train_truncated=false leaves out answers that ran out of tokens: "
+            f"{longer_answers(found, recipe)}; or set algorithm.train_truncated=true"
         )
+    raise UserError(f"step {found.step}: no answer can be trained on ({listed}): {remedy}")
+
+
+def longer_answers(found: Signs, recipe: Recipe) -> str:
+    """The advice to whoever sees answers cut off: the key of the limit that they met."""
+    if not found.context_ended:
+        return f"raise rollout.max_new_tokens (now {recipe.rollout.max_new_tokens})"
+    limit = recipe.engine.max_model_tokens or "what the model's configuration says"
+    return (
+        "prompt and answer met the servers' limit before rollout.max_new_tokens: raise "
+        f"engine.max_model_tokens (now {limit}), as far as the model allows"
+    )
 
 
 def check_mismatch(step: int, mismatch_kl: float, limits: AlarmLimits) -> None:
@@ -72,7 +137,7 @@ class Warnings:
         if self._truncated % REPEAT_STEPS == 1:
             warnings.append(
                 f"step {signs.step}: {signs.truncated_fraction:.0%} of the answers ran out of "
-                f"tokens: raise rollout.max_new_tokens (now {self._recipe.rollout.max_new_tokens})"
+                f"tokens: {longer_answers(signs, self._recipe)}"
             )
         return warnings
 

@@ -23,6 +23,8 @@ from typing import IO
 
 import psutil
 
+from rl.errors import UserError
+
 RUN_VARIABLE = "ASSAY_RUN"
 _PR_SET_PDEATHSIG = 1
 _ERROR = re.compile(r"\b\w*(Error|Exception): ")
@@ -48,17 +50,19 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    log_begin: int = 0  # bytes of earlier runs in the log, which say nothing about this process
 
     def returncode(self) -> int | None:
         return self.process.poll()
 
     def last_lines(self, n: int = 12) -> str:
-        """The errors it printed, which may stand far above the end, and the end of its log."""
+        """The last errors it printed, which may stand far above the end, and the end of its log."""
         with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 262144))
+            file.seek(max(self.log_begin, self.log.stat().st_size - 262144))
             lines = file.read().decode(errors="replace").splitlines()
         causes = [x for x in lines[:-n] if _ERROR.search(x) and "WARNING" not in x]
-        shown = [*dict.fromkeys(causes[:3]), *(["..."] if causes else []), *lines[-n:]]
+        distinct = list(dict.fromkeys(causes))[-3:]
+        shown = [*distinct, *(["..."] if distinct else []), *lines[-n:]]
         return "\n".join(f"    {line}" for line in shown) or "    (it printed nothing)"
 
     def died(self, doing: str) -> ChildDied:
@@ -104,6 +108,7 @@ def start(
     with log.open("ab") as file:
         file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(argv)}\n".encode())
         file.flush()
+        log_begin = file.tell()
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -114,7 +119,7 @@ def start(
             pass_fds=pass_fds,
             preexec_fn=die_with_parent,
         )
-    return Child(name, process, log)
+    return Child(name, process, log, log_begin)
 
 
 def memory_directory(run_dir: Path) -> Path:
@@ -159,13 +164,17 @@ def kill_run(run_dir: Path, deadline_s: float = 20.0) -> None:
     """Kill every process of the run but this one, and see them gone.
 
     Raises:
-        RuntimeError: some are still there at the deadline.
+        UserError: some are still there at the deadline.
     """
     end = time.monotonic() + deadline_s
     while alive := [p for p in processes_of(run_dir) if _can_end(p)]:
         if time.monotonic() > end:
             pids = ", ".join(str(p.pid) for p in alive)
-            raise RuntimeError(f"processes of {run_dir} do not end when killed: {pids}")
+            raise UserError(
+                f"processes of {run_dir} are still there {deadline_s:.0f} s after they were "
+                f"killed: {pids}. They hang in the kernel (a disk or GPU that does not answer): "
+                "wait until they are gone, then run the same command again"
+            )
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rl.children import ChildDied
     from rl.errors import UserError
     from rl.load import RecipeError
+    from rl.supervisor import Interrupted
 
     try:
         return _run(arguments)
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, ChildDied) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
+        print("interrupted: every process has ended", file=sys.stderr)
         return 130
 
 

@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rl.children import ChildDied
 from rl.config import (
+    Alarms,
     Checkpoint,
     EmbeddedPolicy,
     Engine,
@@ -31,49 +33,93 @@ START_DEADLINE_S = 180.0
 _SYS_LANDLOCK_CREATE_RULESET = 444
 
 
-def doctor() -> int:
-    """Check everything, print a line per item; 0 if a run will work here."""
-    hardware = find_hardware()
-    print(f"machine: {hardware}")
-    good = [_say(sandbox_item(), needed=False)]
-    with tempfile.TemporaryDirectory(prefix="assay-doctor-") as directory:
-        try:
-            items = _stack(Path(directory), hardware)
-        except (UserError, ChildDied) as error:
-            items = [("the stack works together", False, str(error))]
-        good += [_say(item) for item in items]
-    print("all is well: bash launch.sh recipes/math_grpo.yaml" if all(good) else "not ready")
-    return 0 if all(good) else 1
-
+# The items after the sandbox, in the order in which they become known.
+IMPORTS = "imports"
+POLICY = "a starting policy"
+SERVER = "a vLLM server that answers"
+VERIFIER = "a verifier that judges"
+WEIGHTS = "a weight update that arrives"
+NOTHING = "an update with learning rate 0 that changes nothing"
+ITEMS = (IMPORTS, POLICY, SERVER, VERIFIER, WEIGHTS, NOTHING)
 
 Item = tuple[str, bool, str]  # what, whether, detail
 
 
-def _say(item: Item, *, needed: bool = True) -> bool:
-    what, ok, detail = item
-    print(f"{'yes' if ok else 'NO ':3}  {what}: {detail}", flush=True)
-    return ok or not needed
+def doctor() -> int:
+    """Check everything, print a line per item; 0 if a run will work here.
+
+    Raises:
+        Interrupted: the user did not want to wait.
+    """
+    hardware = find_hardware()
+    with tempfile.TemporaryDirectory(prefix="assay-doctor-") as directory, Progress(0) as progress:
+        progress.say(f"machine: {hardware}")
+        what, ok, detail = sandbox_item()
+        progress.say(_line(what, ok, detail))  # wanting, but not needed
+        checklist = Checklist(ITEMS, progress)
+        try:
+            _stack(Path(directory), hardware, progress, checklist)
+        except (UserError, ChildDied) as error:
+            checklist.fail(str(error))
+        progress.say(
+            "all is well: bash launch.sh recipes/math_grpo.yaml" if checklist.good else "not ready"
+        )
+    return 0 if checklist.good else 1
 
 
-def _stack(directory: Path, hardware: Hardware) -> list[Item]:
+class Checklist:
+    """Items that become known one after the other, each shown at once."""
+
+    def __init__(self, items: Sequence[str], progress: Progress) -> None:
+        self._open = list(items)
+        self._progress = progress
+        self._all_ok = True
+
+    @property
+    def good(self) -> bool:
+        """Whether every item is known, and well."""
+        return self._all_ok and not self._open
+
+    def answer(self, what: str, ok: bool, detail: str) -> None:
+        self._open.remove(what)
+        self._all_ok &= ok
+        self._progress.say(_line(what, ok, detail))
+
+    def fail(self, why: str) -> None:
+        """The item that was being checked failed with an error, so no later one was reached."""
+        self._all_ok = False
+        for what in self._open:
+            self._progress.say(_line(what, False, why))
+            why = "not reached"
+        self._open = []
+
+
+def _line(what: str, ok: bool, detail: str) -> str:
+    return f"{'yes' if ok else 'NO':3}  {what}: {detail}"
+
+
+def _stack(directory: Path, hardware: Hardware, progress: Progress, checklist: Checklist) -> None:
     recipe = _recipe(hardware)
     plan = make_plan(recipe, hardware)
-    with Progress(0) as progress, Supervisor(directory, progress) as supervisor:
+    with Supervisor(directory, progress) as supervisor:
         prepare(directory, recipe)
         names = ", ".join(SPINE)
         imports = supervisor.start("imports", [sys.executable, "-c", f"import {names}"], {})
-        model = starting_policy(supervisor)
-        urls, key = supervisor.serve(model, recipe, plan)
-        supervisor.finish(imports, "importing the stack", START_DEADLINE_S)
-        found = supervisor.lead(
+        try:
+            model = starting_policy(supervisor)
+            urls, key = supervisor.serve(model, recipe, plan)
+        finally:  # also where there is no policy: a library that is missing is the likely reason
+            supervisor.finish(imports, "importing the stack", START_DEADLINE_S)
+            checklist.answer(IMPORTS, True, names)
+        checklist.answer(POLICY, True, model)
+        supervisor.lead(
             ["doctor", str(directory), "--model", model, "--servers", *urls],
             environment={"ASSAY_API_KEY": key},
             gpus=plan.rank_gpus,
             doing="starting the learner",
             deadline_s=START_DEADLINE_S,
+            on_item=lambda item: checklist.answer(item["what"], item["ok"], item["detail"]),
         )
-    items = [(what, item["ok"], item["detail"]) for what, item in found.items()]
-    return [("imports", True, names), *items]
 
 
 def _recipe(hardware: Hardware) -> Recipe:
@@ -101,6 +147,7 @@ def _recipe(hardware: Hardware) -> Recipe:
         ),
         evaluation=Evaluation(problems=4, samples=2),
         checkpoint=Checkpoint(),
+        alarms=Alarms(broken_fraction=1.0),  # a verifier that fails is an item of its own
         trackers=[],
     )
 

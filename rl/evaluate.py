@@ -33,7 +33,7 @@ class Scores:
 
 
 async def held_out_groups(
-    rollouts: Rollouts, held_out: Sequence[Drawn], recipe: Recipe
+    rollouts: Rollouts, held_out: Sequence[Drawn], recipe: Recipe, when: str
 ) -> list[Group]:
     """Answer every held-out task `evaluation.samples` times and have the answers judged."""
     sampling = Sampling(
@@ -41,7 +41,7 @@ async def held_out_groups(
         temperature=recipe.evaluation.temperature,
         n=recipe.evaluation.samples,
     )
-    return await rollouts.groups(held_out, sampling)
+    return await rollouts.groups(held_out, sampling, when)
 
 
 def score(groups: Sequence[Group], evaluation: Evaluation) -> Scores:

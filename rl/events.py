@@ -3,6 +3,8 @@
 `wait`   what is being waited for, and by when; the supervisor stops the run at the deadline
 `step`   the numbers of one step, for the progress line
 `say`    a line that must be seen
+`warn`   a line that must be seen, loudly: something goes wrong
+`item`   one answer of `assay doctor`: what was checked, whether it is well, detail
 `done`   the run is complete; the summary
 `failed` the run cannot go on; a complete message for the user
 """
@@ -12,7 +14,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["wait", "step", "say", "done", "failed"]
+Kind = Literal["wait", "step", "say", "warn", "item", "done", "failed"]
 EVENTS_VARIABLE = "ASSAY_EVENTS_FD"
 
 
@@ -36,6 +38,12 @@ class Events:
     def say(self, text: str) -> None:
         self._send("say", text=text)
 
+    def warn(self, text: str) -> None:
+        self._send("warn", text=text)
+
+    def item(self, what: str, ok: bool, detail: str) -> None:
+        self._send("item", what=what, ok=ok, detail=detail)
+
     def done(self, summary: dict[str, Any]) -> None:
         self._send("done", summary=summary)
 
@@ -43,7 +51,9 @@ class Events:
         self._send("failed", message=message)
 
     def _send(self, kind: Kind, **content: Any) -> None:
-        os.write(self._fd, (json.dumps({"kind": kind, **content}) + "\n").encode())
+        line = (json.dumps({"kind": kind, **content}) + "\n").encode()
+        while line:  # a signal can cut a long write short
+            line = line[os.write(self._fd, line) :]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import os.path
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rl.hardware import find_hardware
 from rl.load import dump, load_recipe, read_resolved
 from rl.plan import Plan, make_plan
 from rl.progress import Progress, before_after
-from rl.record import RunDirectory, versions
+from rl.record import RunDirectory, Sessions, versions
 from rl.supervisor import Interrupted, Supervisor
 
 POLICY_REFUSED = 2  # exit code of rl/policy.py when its last line is a complete message
@@ -35,7 +36,8 @@ def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
         for line in plan.lines:
             progress.say(line)
         try:
-            summary = _summary(run_dir, recipe) or _train(run_dir, recipe, plan, progress)
+            summary = _finished(run_dir, recipe, progress)
+            summary = summary or _train(run_dir, recipe, plan, progress)
         except Interrupted:
             progress.say(f"interrupted; the same command resumes it\n{run_dir}")
             return 130
@@ -52,46 +54,78 @@ def _default_directory(path: Path, recipe: Recipe) -> str:
     return f"runs/{path.stem}-{digest}"
 
 
-def _summary(run_dir: Path, recipe: Recipe) -> dict[str, Any] | None:
+def _finished(run_dir: Path, recipe: Recipe, progress: Progress) -> dict[str, Any] | None:
     """The summary of a run that is complete; checks that the directory belongs to this recipe.
 
     Raises:
         UserError: the directory holds a run of another recipe.
     """
     stored = run_dir / "recipe.yaml"
-    if stored.exists():
+    if _exists(stored):
         old = read_resolved(stored).model_dump(mode="json")
-        new = recipe.model_dump(mode="json")
-        differing = sorted(key for key in new if new[key] != old[key])
+        differing = list(differing_keys(old, recipe.model_dump(mode="json")))
         if differing:
             raise UserError(
                 f"{run_dir} holds a run of another recipe (differing: {', '.join(differing)}); "
                 "choose another directory with run_dir=DIR"
             )
-    summary = run_dir / "summary.json"
-    return json.loads(summary.read_text()) if summary.exists() else None
+    file = run_dir / "summary.json"
+    if not _exists(file):
+        return None
+    summary = json.loads(file.read_text(encoding="utf-8"))
+    if "before" not in summary:
+        raise UserError(
+            f"{run_dir} holds an evaluation, not a training run; choose another directory with "
+            "run_dir=DIR"
+        )
+    date = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
+    progress.say(
+        f"this run finished on {date}; nothing was run now. To train once more choose another "
+        "directory with run_dir=DIR, or change a key of the recipe such as steps"
+    )
+    return summary
+
+
+def _exists(path: Path) -> bool:
+    """False also where it cannot be known: then the supervisor says what is wrong with it."""
+    return os.path.exists(path)
+
+
+def differing_keys(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """The full paths at which two recipes, as plain data, are not the same."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            here = f"{path}.{key}" if path else key
+            yield from differing_keys(old.get(key), new.get(key), here)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, pair in enumerate(zip(old, new, strict=True)):
+            yield from differing_keys(*pair, f"{path}.{index}")
+    elif old != new:
+        yield path
 
 
 def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dict[str, Any]:
-    begin = time.monotonic()
     with Supervisor(run_dir, progress) as supervisor:
         directory = prepare(run_dir, recipe)
-        model = starting_policy(supervisor)
-        policy_s = time.monotonic() - begin
-        urls, key = supervisor.serve(model, recipe, plan)
-        summary = supervisor.lead(
-            ["train", str(run_dir), "--model", model, "--servers", *urls],
-            environment={"ASSAY_API_KEY": key},
-            gpus=plan.rank_gpus,
-            doing="starting the learner",
-            deadline_s=recipe.engine.start_deadline_s,
-        )
-        if "stopped" in summary:
-            return summary
-        summary["time"]["policy_s"] = round(policy_s, 1)
-        summary["time"]["wall_s"] = round(time.monotonic() - begin, 3)
-        directory.write_json("summary.json", summary)
+        with Sessions(directory) as sessions:
+            summary = _lead(supervisor, recipe, plan, sessions)
+            if "stopped" not in summary:
+                summary["time"] |= sessions.end()
+                directory.write_json("summary.json", summary)
         return summary
+
+
+def _lead(supervisor: Supervisor, recipe: Recipe, plan: Plan, sessions: Sessions) -> dict[str, Any]:
+    model = starting_policy(supervisor)
+    sessions.policy_found()
+    urls, key = supervisor.serve(model, recipe, plan)
+    return supervisor.lead(
+        ["train", str(supervisor.run_dir), "--model", model, "--servers", *urls],
+        environment={"ASSAY_API_KEY": key},
+        gpus=plan.rank_gpus,
+        doing="starting the learner",
+        deadline_s=recipe.engine.start_deadline_s,
+    )
 
 
 def evaluate(model: str, path: Path | None, overrides: Sequence[str]) -> int:
@@ -104,35 +138,48 @@ def evaluate(model: str, path: Path | None, overrides: Sequence[str]) -> int:
             f"{model} is not a run directory, so the tasks are not known: name a recipe with "
             "--recipe recipes/math_grpo.yaml"
         )
-    fixed = [f"model={json.dumps(str(checkpoint or model))}", "sft=null"]
-    recipe = load_recipe(path, [*overrides, *fixed], profile=hardware.kind)
+    _refuse_to_evaluate_another(overrides)
+    # The stored recipe of a run names that run's directory, where an evaluation must not write.
+    fixed = [f"model={json.dumps(str(checkpoint or model))}", "sft=null", "run_dir=null"]
+    recipe = load_recipe(path, [*fixed, *overrides], profile=hardware.kind)
     plan = make_plan(recipe, hardware)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     run_dir = Path(recipe.run_dir or f"runs/eval-{Path(model).name}-{stamp}").absolute()
+    if _exists(run_dir / "recipe.yaml"):
+        raise UserError(
+            f"run_dir {run_dir} already holds a run; an evaluation gets a directory of its own: "
+            "choose another with run_dir=DIR, or leave run_dir out"
+        )
     with Progress(0) as progress:
-        try:
-            with Supervisor(run_dir, progress) as supervisor:
-                directory = prepare(run_dir, recipe)
-                policy = starting_policy(supervisor)
-                urls, key = supervisor.serve(policy, recipe, plan)
-                scores = supervisor.lead(
-                    ["eval", str(run_dir), "--model", policy, "--servers", *urls],
-                    environment={"ASSAY_API_KEY": key},
-                    gpus=[""],
-                    doing="starting the evaluation",
-                    deadline_s=recipe.engine.start_deadline_s,
-                )
-                directory.write_json("summary.json", {"model": model, **scores})
-        except Interrupted:
-            progress.say("interrupted")
-            return 130
+        with Supervisor(run_dir, progress) as supervisor:
+            directory = prepare(run_dir, recipe)
+            policy = starting_policy(supervisor)
+            urls, key = supervisor.serve(policy, recipe, plan)
+            scores = supervisor.lead(
+                ["eval", str(run_dir), "--model", policy, "--servers", *urls],
+                environment={"ASSAY_API_KEY": key},
+                gpus=[""],
+                doing="starting the evaluation",
+                deadline_s=recipe.engine.start_deadline_s,
+            )
+            directory.write_json("summary.json", {"model": model, **scores})
         progress.say(str(run_dir))
     return 0
 
 
+def _refuse_to_evaluate_another(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key.split(".")[0] in ("model", "sft"):
+            raise UserError(
+                f"override {override!r}: an evaluation scores the model named before it, as it is; "
+                "name another one there: assay eval MODEL --recipe RECIPE"
+            )
+
+
 def _run_checkpoint(run_dir: Path) -> Path | None:
     """The newest checkpoint of a run directory; None if `run_dir` is none."""
-    if not (run_dir / "recipe.yaml").exists():
+    if not _exists(run_dir / "recipe.yaml"):
         return None
     found = sorted((run_dir / "checkpoints").glob("step-*"))
     if not found:

@@ -17,6 +17,9 @@ def step_row(
     members = [g for group in groups for g in group]
     lengths = sorted(len(g.rollout.completion.tokens) for g in members)
     outcomes = Counter(str(g.verdict.outcome) for g in members)
+    newest = update.version - 1  # the weights that this update started from
+    rollouts = [g.rollout for g in members]
+    versions = [r.version for r in rollouts if r.completion.stop is not Stop.FAILED]
     return {
         "step": step,
         "reward": mean_reward(groups),
@@ -24,7 +27,7 @@ def step_row(
         "signal_fraction": packed.signal_groups / len(groups),
         "skipped": dict(Counter(why for group in packed.skipped for why in group if why)),
         "truncated_fraction": _truncated(groups),
-        "staleness_max": update.version - 1 - min(g.rollout.version for g in members),
+        "staleness_max": newest - min(versions, default=newest),
         "response_tokens": {
             "sum": sum(lengths),
             "mean": sum(lengths) / len(lengths),
@@ -52,13 +55,16 @@ def mean_reward(groups: list[Group]) -> float:
     return sum(rewards) / len(rewards) if rewards else 0.0
 
 
-def signs(step: int, groups: list[Group], packed: Packed) -> Signs:
+def signs(step: int, groups: list[Group], packed: Packed, max_new_tokens: int) -> Signs:
     """What the warnings look at."""
+    cut_off = _cut_off(groups)
+    early = sum(len(g.rollout.completion.tokens) < max_new_tokens for g in cut_off)
     return Signs(
         step=step,
         reward=mean_reward(groups),
         signal_groups=packed.signal_groups,
         truncated_fraction=_truncated(groups),
+        context_ended=2 * early > len(cut_off),
     )
 
 
@@ -96,6 +102,10 @@ def _judged(outcome: Outcome) -> bool:
     return outcome is not Outcome.BROKEN
 
 
-def _truncated(groups: list[Group]) -> float:
+def _cut_off(groups: list[Group]) -> Group:
     members = [g for group in groups for g in group]
-    return sum(g.rollout.completion.stop is Stop.LENGTH for g in members) / len(members)
+    return [g for g in members if g.rollout.completion.stop is Stop.LENGTH]
+
+
+def _truncated(groups: list[Group]) -> float:
+    return len(_cut_off(groups)) / sum(map(len, groups))

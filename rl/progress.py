@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+EVERY_STEP = ("sample_s", "learn_s", "publish_s")  # what the steps to come will take, too
 LINE_EVERY_S = 5.0  # between plain step lines, where there is no terminal
 
 
@@ -41,12 +42,15 @@ class Progress:
     def say(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style=style), soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        self.say(f"WARNING: {text}", style="bold yellow")
+
     def show(self, table: Table) -> None:
         self._console.print(table)
 
     def step(self, row: dict[str, Any]) -> None:
         self._last = row
-        self._recent.append(sum(row["time"].values()))
+        self._recent.append(sum(row["time"].get(phase, 0.0) for phase in EVERY_STEP))
         plain = not self._console.is_terminal
         due = time.monotonic() - self._printed_at >= LINE_EVERY_S or row["step"] == self._steps
         if plain and due:

@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 import time
+import traceback
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +19,6 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from envs.base import EnvError
-from rl.alarms import check_verifier
 from rl.chat import encode
 from rl.checkpoint import latest_checkpoint
 from rl.children import memory_directory
@@ -35,7 +36,7 @@ from rl.selftest import selftest
 from rl.tasks import Tasks
 from rl.train import Run, Stopped, train
 from rl.weights import WeightPublisher
-from verifiers.pool import Limits, VerifierPool
+from verifiers.pool import Limits, VerifierPool, VerifierStartError
 
 MAX_PROBE_TOKENS = 128
 
@@ -73,7 +74,8 @@ def _lead(
         summary = asyncio.run(role(arguments, directory, recipe, events))
     except Stopped as stopped:
         summary = {"stopped": str(stopped)}
-    except (UserError, EnvError, LookupError) as error:
+    except (UserError, EnvError, VerifierStartError) as error:
+        traceback.print_exception(error)  # into this rank's log, for whoever needs to know more
         events.failed(str(error))
         return 1
     events.done(summary)
@@ -85,16 +87,17 @@ async def _train(
 ) -> dict[str, Any]:
     begin = time.monotonic()
     async with _wired(arguments, directory, recipe, events) as run:
-        started_s = time.monotonic() - begin
+        run.clock.add("start", time.monotonic() - begin)
         await train(run)
-    return _summary(recipe, directory, started_s)
+    return _summary(recipe, directory, run.clock.take())
 
 
 async def _doctor(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> dict[str, Any]:
     async with _wired(arguments, directory, recipe, events) as run:
-        return await selftest(run)
+        await selftest(run)
+        return {}
 
 
 @asynccontextmanager
@@ -122,7 +125,7 @@ async def _wired(
             yield Run(
                 recipe=recipe,
                 tasks=tasks,
-                rollouts=Rollouts(tokenizer, engine, pool, recipe),
+                rollouts=Rollouts(tokenizer, engine, pool, recipe, events),
                 learner=learner,
                 engine=engine,
                 publisher=WeightPublisher(engine, recipe, memory_directory(directory.path)),
@@ -147,12 +150,9 @@ async def _eval(
     ):
         events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
         await engine.wait_ready(recipe.engine.start_deadline_s)
-        n_answers = recipe.evaluation.problems * recipe.evaluation.samples
-        events.wait(f"evaluating: {n_answers} answers", recipe.rollout.deadline_s)
-        rollouts = Rollouts(tokenizer, engine, pool, recipe)
-        groups = await held_out_groups(rollouts, tasks.held_out, recipe)
+        rollouts = Rollouts(tokenizer, engine, pool, recipe, events)
+        groups = await held_out_groups(rollouts, tasks.held_out, recipe, "evaluation")
     directory.append("samples.jsonl", sample_rows(0, groups, split="test", training=None))
-    check_verifier("evaluation", groups, recipe.alarms)
     scores = score(groups, recipe.evaluation)
     k = scores.samples
     events.say(f"avg@{k} {scores.avg_at_k}, pass@{k} {scores.pass_at_k}")
@@ -178,14 +178,14 @@ def _probe(tokenizer: Any, tasks: Tasks) -> list[int]:
     return [*encode(tokenizer, first.task), *solution][:MAX_PROBE_TOKENS]
 
 
-def _summary(recipe: Recipe, directory: RunDirectory, started_s: float) -> dict[str, Any]:
+def _summary(recipe: Recipe, directory: RunDirectory, rest: dict[str, float]) -> dict[str, Any]:
+    """What a complete run found. `rest` are the seconds by phase that no row of metrics has."""
     before, after = directory.evaluation(0), directory.evaluation(recipe.steps)
     assert before is not None
     assert after is not None
-    spent: dict[str, float] = {}
-    for row in directory.rows("metrics.jsonl"):
-        for phase, seconds in row["time"].items():
-            spent[phase] = spent.get(phase, 0.0) + seconds
+    spent: Counter[str] = Counter()
+    for taken in [*(row["time"] for row in directory.rows("metrics.jsonl")), rest]:
+        spent.update(taken)
     return {
         "problems": after["problems"],
         "samples": after["samples"],
@@ -193,11 +193,8 @@ def _summary(recipe: Recipe, directory: RunDirectory, started_s: float) -> dict[
         "after": {key: after[key] for key in ("avg_at_k", "pass_at_k")},
         "steps": recipe.steps,
         "seed": recipe.seed,
-        "time": {
-            "start_s": round(started_s, 3),
-            **{phase: round(s, 3) for phase, s in spent.items()},
-        },
-        "versions": "versions.json",
+        "time": {phase: round(seconds, 3) for phase, seconds in spent.items()},
+        "versions": directory.read_json("versions.json"),
         "checkpoint": str(latest_checkpoint(directory.checkpoints)),
     }
 

@@ -6,9 +6,10 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rl.progress import Progress
 from rl.server import server_command
 
 GRACE_S = 30.0  # past a deadline, before the supervisor acts in the place of who set it
+EXIT_S = 30.0  # for the ranks of a run that is complete to end by themselves
 POLL_S = 0.05
 
 
@@ -36,6 +38,7 @@ class Supervisor:
         self.progress = progress
         self.children: list[Child] = []
         self.interrupts = 0
+        self.ranks: list[Child] = []
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> "Supervisor":
@@ -48,9 +51,18 @@ class Supervisor:
             self._exits.callback(signal.signal, number, before)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        stop(self.children, run_dir=self.run_dir)
-        self._exits.close()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        with self._exits:
+            if error is None:
+                self._let_ranks_end()
+            stop(self.children, run_dir=self.run_dir)
+
+    def _let_ranks_end(self) -> None:
+        """Trackers send their last figures while the ranks exit; one that hangs is ended."""
+        end = time.monotonic() + EXIT_S
+        for rank in self.ranks:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                rank.process.wait(max(0.0, end - time.monotonic()))
 
     def _interrupt(self, number: int, _: object) -> None:
         self.interrupts += 1
@@ -110,11 +122,15 @@ class Supervisor:
         gpus: Sequence[str],
         doing: str,
         deadline_s: float,
+        on_item: Callable[[dict[str, Any]], None] | None = None,
     ) -> dict[str, Any]:
-        """Start the ranks of `python -m rl.run` and follow rank 0 to the end.
+        """Start the ranks of `python -m rl.run` and follow rank 0 until it reports a summary.
+
+        The ranks may still be ending then: leaving the supervisor waits for them.
 
         Args:
             doing: what the run waits for until rank 0 says something, at most `deadline_s`.
+            on_item: gets what rank 0 checked, as soon as it is known (`assay doctor`).
 
         Returns:
             The summary that rank 0 reports.
@@ -125,7 +141,6 @@ class Supervisor:
             Interrupted: the user ended the run.
         """
         reading, writing = os.pipe()
-        ranks = []
         shared = {
             **environment,
             "WORLD_SIZE": str(len(gpus)),
@@ -139,53 +154,55 @@ class Supervisor:
             own |= {EVENTS_VARIABLE: str(writing)} if rank == 0 else {}
             argv = [sys.executable, "-m", "rl.run", *arguments]
             fds = [writing] if rank == 0 else []
-            ranks.append(self.start(f"rank-{rank}", argv, {**shared, **own}, fds))
+            self.ranks.append(self.start(f"rank-{rank}", argv, {**shared, **own}, fds))
         os.close(writing)
-        self.progress.wait(doing, deadline_s)
         try:
-            return _Follow(self, ranks, EventReader(reading), doing, deadline_s).to_the_end()
+            return Follow(self, EventReader(reading), on_item).to_the_end(doing, deadline_s)
         finally:
             os.close(reading)
 
 
-class _Follow:
+class Follow:
     """Watches a running loop: its events, its deadlines, and whether everybody is alive."""
 
     def __init__(
         self,
         supervisor: Supervisor,
-        ranks: list[Child],
         reader: EventReader,
-        doing: str,
-        deadline_s: float,
+        on_item: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self._supervisor = supervisor
-        self._ranks = ranks
+        self._ranks = supervisor.ranks
         self._reader = reader
-        self._doing = doing
-        self._end = time.monotonic() + deadline_s + GRACE_S
+        self._on_item = on_item
+        self._stepped = False  # from then on rank 0 knows how to stop after a step
         self._told = 0
         self._summary: dict[str, Any] | None = None
         self._failure: str | None = None
 
-    def to_the_end(self) -> dict[str, Any]:
+    def to_the_end(self, doing: str, deadline_s: float) -> dict[str, Any]:
         supervisor = self._supervisor
+        self._await(doing, deadline_s)
         while True:
             # Looked at before the events are read: what a child said before it ended is then known.
             ended = [child for child in supervisor.children if child.returncode() is not None]
             self._read()
             if self._failure is not None:
                 self._blame(self._failure)
-            if self._summary is not None and self._ranks[0] in ended:
+            if self._summary is not None:
                 return self._summary
             for child in ended:
-                if self._summary is None or child not in self._ranks:
-                    self._mourn(child)
+                self._mourn(child)
             self._pass_interrupts_on()
             if time.monotonic() > self._end:
                 self._overdue()
             supervisor.progress.tick()
             time.sleep(POLL_S)
+
+    def _await(self, doing: str, deadline_s: float) -> None:
+        self._doing = doing
+        self._end = time.monotonic() + deadline_s + GRACE_S
+        self._supervisor.progress.wait(doing, deadline_s)
 
     def _read(self) -> None:
         for event in self._reader.read():
@@ -195,34 +212,47 @@ class _Follow:
         content, progress = event.content, self._supervisor.progress
         match event.kind:
             case "wait":
-                self._doing = content["reason"]
-                self._end = time.monotonic() + content["deadline_s"] + GRACE_S
-                progress.wait(content["reason"], content["deadline_s"])
+                self._await(content["reason"], content["deadline_s"])
             case "step":
+                self._stepped = True
                 progress.step(content)
             case "say":
-                progress.say(content["text"], style=content.get("style", ""))
+                progress.say(content["text"])
+            case "warn":
+                progress.warn(content["text"])
+            case "item":
+                if self._on_item is not None:
+                    self._on_item(content)
             case "done":
                 self._summary = content["summary"]
             case "failed":
                 self._failure = content["message"]
 
     def _mourn(self, child: Child) -> None:
-        """Raise for a child that ended too early; rank 0's own account of it comes first."""
+        """Raise for a child that ended too early; rank 0's own account of it comes first.
+
+        Other ranks may end a moment before rank 0 reports that the run is complete.
+        """
         end = time.monotonic() + 2.0
         while child in self._ranks and time.monotonic() < end:
             self._read()
             if self._failure is not None:
                 raise UserError(self._failure)
+            if self._summary is not None:
+                return
             time.sleep(POLL_S)
         raise child.died(self._doing)
 
     def _pass_interrupts_on(self) -> None:
-        """The first Ctrl-C lets the step end and saves it; the second ends the run at once."""
+        """The first Ctrl-C lets the step end and saves it; the second ends the run at once.
+
+        Before the first step there is nothing to save, and nobody who could be asked to stop: then
+        the first one ends the run at once, too.
+        """
         asked = self._supervisor.interrupts
         if asked > self._told:
             self._told = asked
-            if asked > 1:
+            if asked > 1 or not self._stepped:
                 raise Interrupted
             self._supervisor.progress.say(
                 "stopping: the step under way is finished and saved; Ctrl-C again stops at once"
@@ -275,9 +305,20 @@ def free_ports(n: int, first: int) -> list[int]:
 
 @contextlib.contextmanager
 def _locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run directory against a second run in it."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / ".lock").open("w") as file:
+    """Make the run directory, and hold it against a second run in it.
+
+    Raises:
+        UserError: it cannot be made or written to, or is held.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = (run_dir / ".lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"run_dir {run_dir} cannot be used ({error.strerror}: {error.filename}): choose a "
+            "directory that you can write to with run_dir=DIR"
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,9 +5,8 @@ from hashlib import sha256
 from random import Random
 from typing import NamedTuple
 
+from envs.base import Env, NoTasks, Task
 from envs.registry import make_env
-
-from envs.base import Env, Task
 from rl.config import EnvSpec, Recipe
 
 
@@ -25,7 +24,7 @@ class Tasks:
     """Draws training tasks by weight over the environments, and the held-out ones for evaluation.
 
     Raises:
-        LookupError: an environment has too few distinct tasks to evaluate on.
+        NoTasks: an environment has too few distinct tasks to evaluate on.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -48,7 +47,7 @@ class Tasks:
             drawn = self._train.draw("train", self._seed, f"{index}/{attempt}", index, attempt)
             if drawn.task.key not in self._held_out_keys:
                 return drawn
-        raise LookupError(
+        raise NoTasks(
             "1000 training tasks in a row are held out for evaluation: the environments have too "
             "few distinct tasks; lower evaluation.problems or widen their options"
         )
@@ -62,7 +61,7 @@ class Tasks:
             drawn = mixture.draw("test", 0, f"{index}/0", index, 0)
             found.setdefault(drawn.task.key, drawn)
         if len(found) < problems:
-            raise LookupError(
+            raise NoTasks(
                 f"only {len(found)} distinct held-out tasks were found for evaluation.problems="
                 f"{problems}: lower it, or widen the environments' options"
             )

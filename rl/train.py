@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from rl.alarms import Warnings, check_mismatch, check_verifier
+from rl.alarms import Warnings, check_mismatch, check_trainable
 from rl.batch import Packed, pack
 from rl.checkpoint import save_checkpoint
 from rl.config import Recipe
@@ -28,7 +28,7 @@ class Stopped(Exception):
 
 @dataclass
 class Clock:
-    """Wall seconds by phase, since the last reading."""
+    """Wall seconds by phase, since they were last taken."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -36,12 +36,15 @@ class Clock:
     def __call__(self, phase: str) -> Iterator[None]:
         begin = time.perf_counter()
         yield
-        spent = time.perf_counter() - begin
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + spent
+        self.add(phase, time.perf_counter() - begin)
 
-    def read(self) -> dict[str, float]:
-        read, self.seconds = self.seconds, {}
-        return read
+    def add(self, phase: str, seconds: float) -> None:
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+
+    def take(self) -> dict[str, float]:
+        """As a row's `time`: every second is taken once."""
+        taken, self.seconds = self.seconds, {}
+        return {f"{phase}_s": round(seconds, 4) for phase, seconds in taken.items()}
 
 
 @dataclass
@@ -77,21 +80,21 @@ async def train(run: Run) -> None:
     await hold_out(run, learner.version)
 
     for step in range(learner.version + 1, recipe.steps + 1):
-        run.events.wait(f"step {step}: sampling and verifying", recipe.rollout.deadline_s)
         with run.clock("sample"):
-            groups = await run.rollouts.groups(run.tasks.step(step), sampling)
-        check_verifier(f"step {step}", groups, recipe.alarms)
+            groups = await run.rollouts.groups(run.tasks.step(step), sampling, f"step {step}")
 
         run.events.wait(f"step {step}: learning", recipe.learner.collective_deadline_s)
         with run.clock("learn"):
             packed = pack(groups, recipe)
+            seen = signs(step, groups, packed, recipe.rollout.max_new_tokens)
+            check_trainable(seen, packed.batch.n_tokens, packed.skipped, recipe)
             update = learner.update(packed.batch)
 
         agreement = await publish(run)
         record(run, step, groups, packed, step_row(step, groups, packed, update, agreement))
         check_mismatch(step, update.mismatch_kl, recipe.alarms)
-        for warning in warnings.check(signs(step, groups, packed)):
-            run.events.say(warning)
+        for warning in warnings.check(seen):
+            run.events.warn(warning)
 
         stopping = run.stop_requested()
         if step % recipe.checkpoint.every == 0 or step == recipe.steps or stopping:
@@ -126,14 +129,14 @@ async def hold_out(run: Run, step: int) -> None:
     due = step in (0, run.recipe.steps) or (evaluation.every and step % evaluation.every == 0)
     if not due or run.directory.evaluation(step) is not None:
         return
-    answers = evaluation.problems * evaluation.samples
-    run.events.wait(f"evaluating: {answers} answers", run.recipe.rollout.deadline_s)
     with run.clock("evaluate"):
-        groups = await held_out_groups(run.rollouts, run.tasks.held_out, run.recipe)
+        when = f"evaluation after step {step}"
+        groups = await held_out_groups(run.rollouts, run.tasks.held_out, run.recipe, when)
     run.directory.append("samples.jsonl", sample_rows(step, groups, split="test", training=None))
-    check_verifier("evaluation", groups, run.recipe.alarms)
     scores = score(groups, evaluation)
-    run.directory.append("evals.jsonl", [{"step": step, **scores.to_json()}])
+    row = {"step": step, **scores.to_json()}
+    run.directory.append("evals.jsonl", [row])
+    run.trackers.log_evaluation(row)
     run.events.say(
         f"held out, after step {step}: avg@{scores.samples} {scores.avg_at_k}, "
         f"pass@{scores.samples} {scores.pass_at_k}"
@@ -142,7 +145,7 @@ async def hold_out(run: Run, step: int) -> None:
 
 def record(run: Run, step: int, groups: list[Group], packed: Packed, row: dict[str, Any]) -> None:
     """Write the step's metrics and answers, and show them on the progress line."""
-    row["time"] = {f"{phase}_s": round(s, 4) for phase, s in run.clock.read().items()}
+    row["time"] = run.clock.take()
     run.directory.append("samples.jsonl", sample_rows(step, groups, split="train", training=packed))
     run.directory.append("metrics.jsonl", [row])
     run.trackers.log(row)

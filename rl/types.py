@@ -11,6 +11,8 @@ from typing import NamedTuple
 from envs.base import Task
 from verifiers.verdict import Verdict
 
+ENGINE = "engine"  # signs the broken verdict of an answer that no verifier saw
+
 
 class Stop(StrEnum):
     FINISHED = "finished"  # the policy ended its answer
@@ -48,7 +50,11 @@ class Rollout:
 
     @property
     def version(self) -> int:
-        """The oldest weights that sampled any of its tokens."""
+        """The oldest weights that sampled any of its tokens.
+
+        Raises:
+            ValueError: it has no tokens, which only an answer that FAILED can have.
+        """
         return min(span.version for span in self.completion.spans)
 
 

@@ -52,6 +52,11 @@ class VerifierPool:
         self._open = False
         self._closing = False
 
+    @property
+    def verdict_deadline_s(self) -> float:
+        """While answers wait to be judged, a verdict comes at least so often."""
+        return 3 * (self._setup.limits.deadline_s + self._setup.start_deadline_s)
+
     async def __aenter__(self) -> Self:
         self._log = Log(self._log_path)
         self._slots = asyncio.Semaphore(self._workers)

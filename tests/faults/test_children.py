@@ -104,6 +104,30 @@ def test_a_dead_child_is_named_with_code_and_last_words(tmp_path):
     assert "line 50" not in message
 
 
+def run_once(run_dir: Path, code: str):
+    child = start("server-0", [sys.executable, "-c", code], run_dir=run_dir, environment={})
+    child.process.wait(30)
+    return child
+
+
+def test_errors_of_an_earlier_run_in_the_same_log_are_not_shown_again(tmp_path):
+    run_once(tmp_path, "print('ValueError: mended since')")
+    second = run_once(tmp_path, "import sys; print('KeyError: new'); sys.exit(1)")
+    assert "KeyError: new" in second.last_lines()
+    assert "mended since" not in second.last_lines()
+    assert "mended since" in second.log.read_text()
+
+
+def test_of_many_errors_the_last_ones_are_shown(tmp_path):
+    code = "for n in range(9): print(f'ValueError: number {n}')\nfor n in range(50): print('noise')"
+    shown = run_once(tmp_path, code).last_lines()
+    assert [n for n in range(9) if f"number {n}" in shown] == [6, 7, 8]
+
+
+def test_a_process_that_said_nothing_is_said_to_have_said_nothing(tmp_path):
+    assert "(it printed nothing)" in run_once(tmp_path, "pass").last_lines()
+
+
 def test_death_by_signal_is_named(tmp_path):
     code = "import os; os.kill(os.getpid(), 9)"
     argv = [sys.executable, "-c", code]

@@ -14,6 +14,7 @@ import pytest
 
 from envs.registry import job as registry_job
 from envs.registry import make_env
+from rl.children import RUN_VARIABLE
 from verifiers.pool import Limits, VerifierPool, VerifierStartError
 from verifiers.verdict import Outcome, Verdict
 
@@ -337,6 +338,14 @@ def test_a_worker_sees_no_secret_and_a_fixed_hash_seed(
     assert "HF_TOKEN" not in seen
     assert "PYTHONPATH" not in seen
     assert seen["PYTHONHASHSEED"] == "0"
+
+
+def test_what_a_verifier_starts_carries_the_mark_by_which_a_run_ends_its_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(RUN_VARIABLE, "the directory of the run")
+    verdict = run(lambda pool: pool.verify(job("environment")), tmp_path)
+    assert json.loads(verdict.answer)[RUN_VARIABLE] == "the directory of the run"
 
 
 def test_a_worker_is_prepared_before_its_first_job(tmp_path: Path) -> None:

@@ -21,6 +21,10 @@ def undisturbed(tmp_path_factory):
     return run_dir
 
 
+def raw(run_dir):
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
 def test_a_run_directory_holds_everything(undisturbed):
     names = {path.name for path in undisturbed.iterdir()}
     assert names >= {
@@ -39,12 +43,19 @@ def test_a_run_directory_holds_everything(undisturbed):
     summary = json.loads((undisturbed / "summary.json").read_text())
     assert summary["before"]["avg_at_k"]["low"] <= summary["before"]["avg_at_k"]["value"]
     assert summary["time"]["wall_s"] > summary["time"]["learn_s"] > 0
+    assert summary["versions"]["torch"]
+    written = [row["time"] for row in raw(undisturbed)]
+    for phase in ("checkpoint_s", "evaluate_s"):  # those after the last step are in no row
+        assert summary["time"][phase] > sum(time.get(phase, 0) for time in written)
+    phases = {key: s for key, s in summary["time"].items() if key not in ("wall_s", "policy_s")}
+    assert sum(phases.values()) < summary["time"]["wall_s"]
 
 
 def test_the_same_command_on_a_finished_run_shows_its_table_again(undisturbed):
     done = train(undisturbed)
     assert done.returncode == 0
     assert "before" in done.stdout
+    assert "nothing was run now" in done.stdout
     assert len(rows(undisturbed)) == 5
 
 
@@ -94,3 +105,7 @@ def test_ctrl_c_finishes_the_step_saves_it_and_leaves_no_process(undisturbed, tm
     assert done.returncode == 0, done.stdout + done.stderr
     assert "resuming after step" in done.stdout
     assert rows(tmp_path) == rows(undisturbed)
+    sessions = json.loads((tmp_path / "sessions.json").read_text())
+    total = json.loads((tmp_path / "summary.json").read_text())["time"]["wall_s"]
+    assert total == pytest.approx(sum(s["wall_s"] for s in sessions), abs=1e-3)
+    assert len(sessions) == 2

@@ -2,15 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from envs.base import Task
-from rl.alarms import Signs, Warnings, check_mismatch, check_verifier
-from rl.config import EnvSpec, Recipe
+from rl.alarms import BrokenVerdicts, Signs, Warnings, check_mismatch, check_trainable
+from rl.config import Alarms, EnvSpec, Recipe
 from rl.errors import UserError
-from rl.types import Completion, Graded, Rollout, Span, Stop
+from rl.types import ENGINE
 from verifiers.verdict import Verdict, broken, correct
 
 RECIPE = Recipe(model="embedded", envs=[EnvSpec(name="arithmetic")])
-HEALTHY = Signs(step=1, reward=0.5, signal_groups=9, truncated_fraction=0.0)
+HEALTHY = Signs(step=1, reward=0.5, signal_groups=9, truncated_fraction=0.0, context_ended=False)
 
 
 def test_a_healthy_step_is_silent():
@@ -45,20 +44,63 @@ def test_mostly_truncated_answers_are_said_with_the_key_to_change():
     assert len(warnings.check(cut_off)) == 1
 
 
-def group(*verdicts: Verdict) -> list[Graded]:
-    completion = Completion([1], [0.0], Stop.FINISHED, (Span(0, 0, 1),))
-    rollout = Rollout("arithmetic", Task("1+1=?", "2"), [1], completion, "2")
-    return [Graded(rollout, verdict, 0.0) for verdict in verdicts]
+def see(total: int, *verdicts: Verdict, recipe: Recipe = RECIPE) -> None:
+    seen = BrokenVerdicts("step 4", total, recipe.alarms)
+    for verdict in verdicts:
+        seen.see(verdict)
+
+
+def test_answers_cut_off_by_the_models_context_are_said_with_that_key():
+    cut_off = replace(HEALTHY, truncated_fraction=0.6, context_ended=True)
+    (warning,) = Warnings(RECIPE).check(cut_off)
+    assert "raise engine.max_model_tokens (now what the model's configuration says)" in warning
+    assert "raise rollout.max_new_tokens" not in warning
 
 
 def test_a_verifier_that_mostly_fails_stops_the_run_and_shows_an_error():
-    groups = [group(correct("2"), broken("KeyError: 'gold'"))]
-    with pytest.raises(UserError, match=r"step 4: .* 50% of the answers, .* KeyError: 'gold'"):
-        check_verifier("step 4", groups, RECIPE.alarms)
+    wanted = r"step 4: the verifier failed on 1 of the first 2 answers \(of 2\).* KeyError: 'gold'"
+    with pytest.raises(UserError, match=wanted):
+        see(2, correct("2"), broken("KeyError: 'gold'"))
+
+
+def test_the_run_stops_as_soon_as_too_many_verdicts_are_broken_whatever_the_others_will_be():
+    see(256, *[broken("hangs")] * 51)  # a fifth is put up with
+    with pytest.raises(UserError, match=r"52 of the first 52 answers \(of 256\)"):
+        see(256, *[broken("hangs")] * 52)
+
+
+def test_a_long_evaluation_is_not_waited_for_when_nothing_but_broken_verdicts_come():
+    with pytest.raises(UserError, match=r"64 of the first 64 answers \(of 4096\)"):
+        see(4096, *[broken("hangs")] * 64)
+    see(4096, correct("2"), *[broken("hangs")] * 64)
+
+
+def test_who_puts_up_with_every_broken_verdict_is_not_stopped():
+    patient = RECIPE.model_copy(update={"alarms": Alarms(broken_fraction=1.0)})
+    see(100, *[broken("hangs")] * 100, recipe=patient)
 
 
 def test_a_verifier_that_fails_now_and_then_is_put_up_with():
-    check_verifier("step 4", [group(*[correct("2")] * 9, broken("once"))], RECIPE.alarms)
+    see(10, *[correct("2")] * 9, broken("once"))
+
+
+def test_an_engine_that_fails_is_not_blamed_on_the_verifier():
+    with pytest.raises(UserError, match=r"the engine failed on 3 .* logs/server-") as stopped:
+        see(15, broken("a bug", "math/1"), *[broken("not finished", ENGINE)] * 3)
+    assert "verify()" not in str(stopped.value)
+
+
+def test_a_step_of_which_nothing_may_be_trained_on_names_the_keys_to_change():
+    everything = replace(HEALTHY, step=7, truncated_fraction=1.0)
+    skipped = [["truncated"] * 3, ["truncated", "verifier_broken", "truncated"]]
+    with pytest.raises(UserError) as stopped:
+        check_trainable(everything, 0, skipped, RECIPE)
+    assert "step 7: no answer can be trained on (truncated 5, verifier_broken 1)" in str(
+        stopped.value
+    )
+    assert "raise rollout.max_new_tokens (now 1024)" in str(stopped.value)
+    assert "algorithm.train_truncated" in str(stopped.value)
+    check_trainable(everything, 1, skipped, RECIPE)
 
 
 def test_sampler_and_learner_that_disagree_stop_the_run():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from envs.base import EnvError, Task
+from envs.base import EnvError, NoTasks, Task
 from envs.registry import make_env
 from verifiers.verdict import Outcome
 
@@ -170,7 +170,7 @@ def test_what_cannot_be_read_is_named_with_what_is_there(
 def test_a_split_without_questions_is_said_and_not_waited_for(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", gsm8k(20))
     env = dataset(path=path, test_path=path)
-    with pytest.raises(LookupError, match="no test questions left"):
+    with pytest.raises(NoTasks, match="no test questions left"):
         env.draw("test", 0, 0)
 
 

@@ -18,9 +18,15 @@ def test_events_arrive_in_order_and_reading_never_blocks(pipe):
     assert reader.read() == []
     events.wait("for rain", 5.0)
     events.say("it rains")
-    first, second = reader.read()
+    events.warn("it pours")
+    events.item("umbrella", False, "has a hole")
+    first, second, third, fourth = reader.read()
     assert (first.kind, first.content) == ("wait", {"reason": "for rain", "deadline_s": 5.0})
     assert (second.kind, second.content) == ("say", {"text": "it rains"})
+    assert (third.kind, third.content) == ("warn", {"text": "it pours"})
+    assert (fourth.kind, fourth.content) == (
+        "item", {"what": "umbrella", "ok": False, "detail": "has a hole"},
+    )  # fmt: skip
 
 
 def test_half_a_line_waits_for_its_other_half(pipe):

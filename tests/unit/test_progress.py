@@ -43,6 +43,16 @@ def test_what_must_be_seen_is_printed_whole_and_unformatted():
     assert text in shown(False, lambda progress: progress.say(text))
 
 
+def test_a_warning_is_bold_and_says_that_it_is_one():
+    assert "WARNING: most answers" in shown(False, lambda progress: progress.warn("most answers"))
+    assert "\x1b[1;33mWARNING" in shown(True, lambda progress: progress.warn("most answers"))
+
+
+def test_the_time_left_is_of_what_every_step_does_and_not_of_the_first_evaluation():
+    first = {**ROW, "step": 1, "time": {**ROW["time"], "publish_s": 3.0, "evaluate_s": 9000.0}}
+    assert "left 1.2 min" in shown(False, lambda progress: progress.step(first))
+
+
 def test_the_table_shows_before_and_after():
     score = {"value": 0.5, "low": 0.4, "high": 0.6}
     scores = {"avg_at_k": score, "pass_at_k": score}

@@ -2,6 +2,7 @@ from itertools import pairwise
 
 import pytest
 
+from envs.base import NoTasks
 from rl.config import Recipe
 from rl.tasks import Tasks, sampling_seed
 
@@ -51,7 +52,7 @@ def test_training_avoids_held_out_tasks_of_other_environments_too():
 
 
 def test_too_many_held_out_problems_for_an_environment_is_an_error_with_the_key():
-    with pytest.raises(LookupError, match=r"evaluation.problems=300: lower it"):
+    with pytest.raises(NoTasks, match=r"evaluation.problems=300: lower it"):
         tasks(envs=[{"name": "arithmetic", "digits": 1}], evaluation={"problems": 300})
 
 

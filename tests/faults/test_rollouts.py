@@ -1,0 +1,116 @@
+"""Rollouts whose verifier or engine fails: said at once, by the name of who failed.
+
+The rollout server is a stand-in on loopback that speaks vLLM's interface; the rest is real.
+"""
+
+import asyncio
+import json
+import os
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from rl.config import Recipe
+from rl.embedded import make_tokenizer
+from rl.engine import Engine, Sampling
+from rl.errors import UserError
+from rl.events import EventReader, Events
+from rl.rollouts import Rollouts
+from rl.tasks import Tasks
+from verifiers.pool import Limits, VerifierPool
+
+PATIENCE_S = 60.0
+RAISES = """
+from envs.arithmetic import Arithmetic
+class Raises(Arithmetic):
+    def verify(self, task, response):
+        raise KeyError("no such gold")
+"""
+
+
+class Server:
+    """Answers at once with two tokens; the request after `quick` others is held to the end."""
+
+    def __init__(self, quick: int = 1000, finish: str = "stop") -> None:
+        self._quick, self._finish = quick, finish
+        self._end = asyncio.Event()
+
+    async def generate(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        self._quick -= 1
+        if self._quick < 0:
+            await self._end.wait()
+        choice = {
+            "token_ids": [5, 6],
+            "logprobs": {"content": [{"token_id": t, "logprob": -0.5} for t in (5, 6)]},
+            "finish_reason": self._finish,
+            "weight_versions": [{"version": "default", "start": 0, "end": 2}],
+        }
+        n = asked["sampling_params"]["n"]
+        return web.json_response({"choices": [{**choice, "index": i} for i in range(n)]})
+
+    async def __aenter__(self) -> str:
+        app = web.Application()
+        app.router.add_post("/inference/v1/generate", self.generate)
+        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0]
+        return f"http://{host}:{port}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._end.set()
+        await self._runner.cleanup()
+
+
+def sample(env: str, tmp_path: Any, server: Server) -> list[Any]:
+    """Four groups of two answers; the events that were told, with what came of it last."""
+    recipe = Recipe.model_validate(
+        {
+            "model": "embedded",
+            "envs": [{"name": env}],
+            "groups_per_step": 4,
+            "group_size": 2,
+            "evaluation": {"problems": 1},
+        }
+    )
+    reading, writing = os.pipe()
+    reader = EventReader(reading)
+
+    async def inside() -> Any:
+        pool = VerifierPool(
+            "envs.registry:judge", 1, Limits(20.0, 10.0, 1024), tmp_path / "verifiers.log"
+        )
+        async with server as url, Engine([url], "key", recipe) as engine, pool:
+            rollouts = Rollouts(make_tokenizer(256), engine, pool, recipe, Events(writing))
+            return await rollouts.groups(Tasks(recipe).step(1), Sampling(8, 1.0, 2), "step 1")
+
+    try:
+        groups = asyncio.run(asyncio.wait_for(inside(), PATIENCE_S))
+        return [event.content for event in reader.read()] + [groups]
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_verifier_that_fails_stops_the_step_while_the_engine_still_samples(tmp_path):
+    env = tmp_path / "raises.py"
+    env.write_text(RAISES)
+
+    with pytest.raises(UserError, match=r"step 1: the verifier failed on 2 .*no such gold"):
+        sample(f"{env}:Raises", tmp_path, Server(quick=3))
+
+
+def test_answers_that_the_engine_did_not_finish_are_not_blamed_on_the_verifier(tmp_path):
+    with pytest.raises(UserError, match=r"step 1: the engine failed on 2 of the first 2 answers"):
+        sample("arithmetic", tmp_path, Server(finish="abort"))
+
+
+def test_sampling_and_verifying_are_waits_of_their_own(tmp_path):
+    *told, groups = sample("arithmetic", tmp_path, Server())
+    assert [len(group) for group in groups] == [2, 2, 2, 2]
+    assert told[0] == {"reason": "step 1: sampling", "deadline_s": 3600.0}
+    verifying = {json.dumps(event) for event in told[1:]}
+    assert verifying == {json.dumps({"reason": "step 1: verifying", "deadline_s": 420.0})}

@@ -1,0 +1,41 @@
+import pytest
+
+from envs.base import Task
+from rl.batch import pack
+from rl.config import Recipe
+from rl.metrics import signs, step_row
+from rl.types import ENGINE, Completion, Graded, Rollout, Span, Stop, Update
+from verifiers.verdict import broken, correct
+
+RECIPE = Recipe.model_validate({"model": "embedded", "envs": [{"name": "arithmetic"}]})
+UPDATE = Update(
+    version=9, loss=0.0, grad_norm=0.0, lr=0.0, clip_fraction=0.0, mismatch_kl=0.0,
+    logprob_diff_mean=0.0, logprob_diff_max=0.0, ratio_max=1.0, n_tokens=3, n_trained_tokens=0,
+    n_micro_batches=1,
+)  # fmt: skip
+
+
+def answer(n: int, version: int = 8, stop: Stop = Stop.FINISHED) -> Graded:
+    spans = (Span(version, 0, n),) if n else ()
+    completion = Completion([1] * n, [0.0] * n, stop, spans)
+    verdict = broken("no answer", ENGINE) if stop is Stop.FAILED else correct("2")
+    return Graded(Rollout("arithmetic", Task("1+1=?", "2"), [1], completion, "2"), verdict, 1.0)
+
+
+def row(*group: Graded):
+    groups = [list(group)]
+    return step_row(9, groups, pack(groups, RECIPE), UPDATE, 0.0)
+
+
+def test_an_answer_that_failed_without_a_token_has_no_staleness():
+    assert row(answer(3), answer(2, version=6), answer(0, stop=Stop.FAILED))["staleness_max"] == 2
+    assert row(answer(3), answer(2, version=1, stop=Stop.FAILED))["staleness_max"] == 0
+    assert row(answer(0, stop=Stop.FAILED))["staleness_max"] == 0
+
+
+@pytest.mark.parametrize(("lengths", "ended"), [((5, 9, 9), True), ((5, 12, 12), False)])
+def test_answers_cut_off_before_their_budget_met_the_end_of_the_context(lengths, ended):
+    groups = [[answer(n, stop=Stop.LENGTH) for n in lengths]]
+    seen = signs(9, groups, pack(groups, RECIPE), 12)
+    assert seen.truncated_fraction == 1.0
+    assert seen.context_ended is ended
