@@ -85,9 +85,7 @@ def test_they_share_gpus_where_the_transport_allows_it():
 
 def test_nccl_without_a_gpu_for_each_process_is_refused_with_the_keys():
     changed = recipe(engine={"servers": 4}, weights={"transport": "nccl"})
-    with pytest.raises(
-        UserError, match=r"4 servers and 1 ranks.*4 x Some GPU.*transport=auto"
-    ):
+    with pytest.raises(UserError, match=r"4 servers and 1 ranks.*4 x Some GPU.*transport=auto"):
         make_plan(changed, FOUR)
     with pytest.raises(UserError, match="has none"):
         make_plan(changed, CPU)
