@@ -31,7 +31,9 @@ from rl.model_files import count_parameters, local_model
 Say = Callable[[str], None]
 
 # What a file system answers when a download cannot be stored.
-STORING_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+STORING_FAILS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR,
+)  # fmt: skip
 LIBRARIES = ("torch", "transformers", "tokenizers", "trl")
 MODULES = ("envs.base", "rl.chat", "rl.embedded", "rl.sft")  # their text decides what comes out
 
@@ -101,10 +103,11 @@ def _fetch(model: str, say: Say) -> Path:
             "spelling, or give `embedded`"
         ) from error
     except (LocalEntryNotFoundError, OSError) as error:
-        raise _fetching_failed(model, error) from error
+        raise hub_error(model, error) from error
 
 
-def _fetching_failed(model: str, error: OSError) -> UserError:
+def hub_error(model: str, error: OSError) -> UserError:
+    """What to tell of a download that failed: the disk's fault, or the network's."""
     if error.errno in STORING_FAILS:
         where = f"{error.filename}: " if error.filename else ""
         return UserError(
