@@ -1,10 +1,11 @@
 """A recipe's plain data -> Recipe, or every mistake in it, each where it was written."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -58,7 +59,7 @@ def check(source: Source) -> Recipe:
     return recipe
 
 
-def is_tree(value: Any) -> bool:
+def is_tree(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
@@ -89,7 +90,9 @@ def _env_mistakes(source: Source) -> Iterator[str]:
                 env = make_env(spec["name"], options)
             except EnvError as error:
                 for line in str(error).splitlines():
-                    yield f"{source.where(here)}: {'.'.join(here)}: {line}"
+                    about = [key for key in options if re.search(rf"\b{re.escape(key)}\b", line)]
+                    place = source.culprit([(*here, key) for key in about or ["name"]])
+                    yield f"{place}: {'.'.join(here)}: {line}"
                 continue
             if imitates_envs and path == ("envs",) and not _has_worked_solutions(env):
                 yield (

@@ -79,9 +79,10 @@ def _missing_here(recipe: Recipe, learns: bool) -> Iterator[str]:
         yield f"sft.data '{data}': no such file; give JSON lines of prompt and response"
     for spec in [*recipe.envs, *(recipe.evaluation.envs or [])]:
         env = make_env(spec.name, spec.options)
-        for path in [env.path, env.test_path] if isinstance(env, Dataset) else []:
+        paths = {env.path, env.test_path or env.path} if isinstance(env, Dataset) else set[str]()
+        for path in sorted(paths):
             try:
-                find_files(path or env.path)
+                find_files(path)
             except EnvError as error:
                 yield str(error)
     for name in recipe.trackers if learns else []:

@@ -107,8 +107,15 @@ def test_an_exponent_without_a_dot_is_a_number(write):
         ("steps", "override 'steps': write it as key.path=value"),
         ("steps=[", "the value is not valid YAML"),
         ("profile=tpu", "has no such profile (it has: cpu, gpu)"),
-        ("envs.0.name=arithmetics", "arithmetic"),
-        ("envs.0.digitz=3", "digitz"),
+        ("envs.0.name=arithmetics", "override 'envs.0.name=arithmetics': envs.0: unknown env"),
+        (
+            "envs.0.digitz=3",
+            "override 'envs.0.digitz=3': envs.0: environment 'arithmetic': unk",
+        ),
+        (
+            "envs.0.digits=99",
+            "override 'envs.0.digits=99': envs.0: environment 'arithmetic': d",
+        ),
         ("evaluation.envs=[{name: nowhere}]", "evaluation.envs.0"),
     ],
 )
@@ -211,7 +218,7 @@ def test_mistakes_of_schema_and_environments_are_told_together(write):
     lines = str(error.value).splitlines()
     assert len(lines) == 3
     assert "learner.lr: input should be greater" in lines[0]
-    assert f"{path}:3: envs.0: environment 'arithmetic': unknown option 'digitz'" in lines[1]
+    assert f"{path}:4: envs.0: environment 'arithmetic': unknown option 'digitz'" in lines[1]
     assert "evaluation.envs.0: unknown environment 'nowhere'" in lines[2]
 
 
