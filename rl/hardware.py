@@ -79,7 +79,7 @@ def _gpus() -> tuple[Gpu, ...]:
         said = " ".join(str(getattr(error, "stdout", None) or "").split())
         raise UserError(
             f"`nvidia-smi -L` failed ({error}){f', saying: {said}' if said else ''}: repair the "
-            "driver, or set up for CPUs with `ASSAY_HARDWARE=cpu bash launch.sh setup`"
+            "driver, or run launch.sh with ASSAY_HARDWARE=cpu, which sets up for CPUs"
         ) from error
     return visible_gpus(listed, visible)
 

@@ -67,13 +67,13 @@ def make_plan(recipe: Recipe, hardware: Hardware, *, learns: bool = True) -> Pla
 
 def _missing_here(recipe: Recipe, learns: bool) -> Iterator[str]:
     """What the recipe names and this machine does not have, a sentence each."""
-    if recipe.model == "embedded":
-        check_size(n_parameters(recipe) or 0)
-    else:
-        try:
+    try:
+        if recipe.model == "embedded":
+            check_size(n_parameters(recipe) or 0)
+        else:
             local_model(recipe.model)
-        except UserError as error:
-            yield str(error)
+    except UserError as error:
+        yield str(error)
     data = recipe.sft and recipe.sft.data
     if data and Path(data).suffix in (".json", ".jsonl") and not Path(data).is_file():
         yield f"sft.data '{data}': no such file; give JSON lines of prompt and response"
@@ -105,8 +105,8 @@ def _place(servers: int, ranks: int, hardware: Hardware) -> tuple[list[str], lis
         if hardware.kind == "gpu":
             raise UserError(
                 "what is installed is for GPUs, and this process sees none: look at `nvidia-smi` "
-                "and CUDA_VISIBLE_DEVICES, or set up for CPUs with `ASSAY_HARDWARE=cpu bash "
-                "launch.sh setup`"
+                "and CUDA_VISIBLE_DEVICES, or run launch.sh with ASSAY_HARDWARE=cpu, which sets "
+                "up for CPUs"
             )
         return [""] * servers, [""] * ranks
     first = servers if servers + ranks <= len(ids) else 0
