@@ -2,10 +2,13 @@
 # Sets this checkout up the first time, then hands over to the program `assay` or to the tests.
 set -euo pipefail
 
+export HOME=${HOME:-~} # where it is unset: what the system has for this user
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$root/.venv
 stamp=$venv/.assay-setup # written last: while it is missing or differs, the set-up is not done
 log=$venv/setup.log
+lock_wait_s=1800        # for another set-up of this checkout; one takes minutes
 cpu_gb=4 gpu_gb=12 # free disk space to ask for; measured after an install: 2.8 and 8.6
 
 usage() {
@@ -35,10 +38,11 @@ fail() {
 }
 
 find_python() {
-    local name path probe
+    local name path probe names=(python3.11 python3.12 python3.13 python3)
+    if [[ -n ${ASSAY_PYTHON:-} ]]; then names=("$ASSAY_PYTHON"); fi
     # -c prints the full path: a name such as python3.12 may be a stand-in that runs nothing.
     probe='import sys; assert (3, 11) <= sys.version_info < (3, 14); print(sys.executable)'
-    for name in ${ASSAY_PYTHON:-python3.11 python3.12 python3.13 python3}; do
+    for name in "${names[@]}"; do
         path=$("$name" -c "$probe" 2>/dev/null) || continue
         if "$path" -c 'import ensurepip, venv' 2>/dev/null; then
             echo "$path"
@@ -139,10 +143,12 @@ set_up() {
         *) fail "ASSAY_HARDWARE is $kind: make it cpu or gpu, or leave it unset." ;;
     esac
     wanted=$(cd "$root/requirements" && cat "$kind.lock" bootstrap.lock ../pyproject.toml | sha256sum)
+    # With the checkout's own path: a copied or moved .venv still runs the code of the old one.
+    state() { echo "$kind $wanted $("$1" -V 2>&1) $root"; }
     is_done() { # Pythons are asked now: one may have been replaced since, or another be wished for
         local python
         for python in "$venv/bin/python" ${ASSAY_PYTHON:+"$ASSAY_PYTHON"}; do
-            [[ -f $stamp && $(<"$stamp") == "$kind $wanted $("$python" -V 2>&1)" ]] || return 1
+            [[ -f $stamp && $(<"$stamp") == "$(state "$python")" ]] || return 1
         done
     }
     if is_done; then return; fi
@@ -150,19 +156,33 @@ set_up() {
     python=$(find_python)
     check_machine "$kind" "$python"
     exec 9<"$root/launch.sh" # two set-ups of one checkout at a time would undo each other
-    if command -v flock >/dev/null; then flock 9; fi
+    if command -v flock >/dev/null && ! flock -n 9; then
+        echo "launch.sh: waiting for another set-up of this checkout, at most $lock_wait_s s"
+        flock -w "$lock_wait_s" 9 ||
+            fail "another set-up of this checkout is not done after $lock_wait_s s:" \
+                "see the end of $log, end that one if it hangs, and run again."
+    fi
     if ! is_done; then
         echo "launch.sh: installing requirements/$kind.lock ($why; $(nproc) cores," \
             "$(awk '/MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB of memory)" \
             "with $python into .venv; this takes a few minutes, once"
         install "$kind" "$python"
-        echo "$kind $wanted $("$venv/bin/python" -V 2>&1)" >"$stamp"
+        state "$venv/bin/python" >"$stamp"
         command -v bwrap >/dev/null ||
             echo "launch.sh: bubblewrap, the sandbox for programs a model wrote, is missing:" \
                 "ask somebody with root rights for \`apt-get install bubblewrap\`"
         echo "launch.sh: ready"
     fi
     exec 9<&-
+}
+
+# Before the set-up, which takes minutes and gigabytes to come to the same result.
+check_command() {
+    local known
+    known=$(sed -nE 's/.*\<command\("([a-z-]+)".*/\1/p' "$root/rl/cli.py" | tr '\n' ' ')
+    [[ " $known" == *" $1 "* ]] ||
+        fail "there is no command '$1': make it a recipe such as recipes/math_grpo.yaml, or one" \
+            "of: help setup test ${known% }."
 }
 
 run_tests() {
@@ -178,6 +198,7 @@ run_tests() {
 
 case ${1:-help} in
     help | -h | --help) usage ;;
+    --version) sed -n 's/^version = "\(.*\)"/assay \1/p' "$root/pyproject.toml" ;;
     setup) set_up ;;
     test)
         set_up
@@ -189,6 +210,7 @@ case ${1:-help} in
         exec "$venv/bin/assay" train "$@"
         ;;
     *)
+        check_command "$1"
         set_up
         exec "$venv/bin/assay" "$@"
         ;;

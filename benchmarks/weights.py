@@ -29,7 +29,6 @@ from benchmarks.harness import (
 )
 from rl.config import EmbeddedPolicy
 
-MEMORY = "/dev/shm"
 LARGER = {  # 77 M parameters with the embedded policy's vocabulary
     "hidden_size": 768,
     "intermediate_size": 2304,
@@ -160,8 +159,10 @@ class Side:
         """The same bytes into a file in memory, and out of it into other memory."""
         from safetensors.torch import load_file, save_file
 
+        from rl.weights import MEMORY_DIRECTORY
+
         tensors = dict(self._learner.weights())
-        with tempfile.NamedTemporaryFile(dir=MEMORY, suffix=".safetensors") as file:
+        with tempfile.NamedTemporaryFile(dir=MEMORY_DIRECTORY, suffix=".safetensors") as file:
             begin = time.perf_counter()
             save_file(tensors, file.name)
             # What is loaded is still the file's own memory until it is copied.

@@ -24,14 +24,14 @@ BOXED = "Put your final answer in \\boxed{}."
 class Dataset(Env):
     r"""Questions and reference answers; a response is judged by its final answer, exactly.
 
-    The fields' defaults are those of GSM8K (config `main`, test_split `test`). For MATH-style data:
-    `question_field: problem`, `answer_field: answer`, `answer_pattern: ""`.
+    For GSM8K: `path: openai/gsm8k`, `config: main`, `test_split: test`, `answer_pattern:
+    '####\s*(.+)'`. For MATH-style data: `question_field: problem`, `answer_field: solution`.
 
     Held out is what `test_path` or `test_split` says; without either, a share of the rows by the
     hash of the question. Questions that occur in both are left out of the test split.
     """
 
-    path: str = "openai/gsm8k"
+    path: str
     """A data set on the hub, a local .jsonl or .parquet file, or a directory of such files."""
 
     config: str | None = None
@@ -49,7 +49,7 @@ class Dataset(Env):
     question_field: str = "question"
     answer_field: str = "answer"
 
-    answer_pattern: str = r"####\s*(.+)"
+    answer_pattern: str = ""
     """Where the final answer stands in the answer field: the last match's first group. Empty: the
     field is the answer, or its last `\\boxed{...}` if it has one."""
 
@@ -70,7 +70,11 @@ class Dataset(Env):
         return rng.choice([*rows["train"], *rows["test"]])
 
     def draw(self, split: Split, seed: int, index: int) -> Task:
-        """Without replacement: `index` counts through one permutation of the split after another.
+        """`index` counts through one permutation of the split after another.
+
+        So no question comes twice before the permutation is through. Where one environment is all
+        that is trained on, every question comes once; in a mixture `index` counts the tasks of all
+        environments, and the places that fall to others are skipped.
 
         Raises:
             NoTasks: the split is empty.

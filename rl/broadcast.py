@@ -5,16 +5,16 @@ vLLM is imported where it is used: who publishes through files does not pay for 
 
 import asyncio
 import contextlib
-import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import torch
 
 from rl.answers import EngineError
 from rl.engine import Deadline, Engine
+from rl.supervisor import free_ports
 
 Named = Iterable[tuple[str, torch.Tensor]]
 Load = Callable[[], Awaitable[None]]
@@ -39,8 +39,8 @@ class NcclTransport:
     async def staged(self, weights: Named, version: int, deadline: Deadline) -> AsyncIterator[Load]:
         if self._servers is None:
             sizes = await self._engine.on_every_server(lambda url: self._workers(url, deadline))
-            self._servers = AllServers(self._engine.urls, sizes, deadline.left_s())
-        self._servers.version = str(version)
+            self._servers = AllServers(self._engine.urls, sizes)
+        self._servers.version, self._servers.deadline = str(version), deadline
         # The list costs one more copy of the model, in the engine's type, while it is sent.
         self._source.pairs = [(name, tensor.detach().to(self._dtype)) for name, tensor in weights]
         try:
@@ -67,7 +67,7 @@ class NcclTransport:
                 NCCLTrainerInitInfo(
                     rank=0,
                     master_address="127.0.0.1",
-                    master_port=_free_port(),
+                    master_port=free_ports(1, 0)[0],
                     world_size=1 + self._servers.n_workers,
                 ),
                 client=self._servers,
@@ -94,34 +94,59 @@ class Source:
 
 
 class AllServers:
-    """What vLLM calls a VLLMWeightSyncClient, for all servers at once."""
+    """What vLLM calls a VLLMWeightSyncClient, for all servers at once.
 
-    def __init__(self, urls: Iterable[str], n_workers: list[int], deadline_s: float) -> None:
-        from vllm.distributed.weight_transfer import HTTPVLLMWeightSyncClient
+    Set `version` and `deadline` before every update: no call outlasts what is left by then.
+    """
 
-        self._clients = [HTTPVLLMWeightSyncClient(url, deadline_s) for url in urls]
+    version: str
+    deadline: Deadline
+
+    def __init__(self, urls: Iterable[str], n_workers: list[int]) -> None:
+        self._urls = list(urls)
         self._offsets = [1 + sum(n_workers[:i]) for i in range(len(n_workers))]
-        self._threads = ThreadPoolExecutor(len(n_workers))
         self.n_workers = sum(n_workers)
-        self.version = ""
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
         infos = [{**init_info, "rank_offset": offset} for offset in self._offsets]
-        self._each(lambda i: self._clients[i].init_weight_transfer_engine(infos[i]))
+        self._each(lambda i, client: client.init_weight_transfer_engine(infos[i]))
 
     def start_weight_update(self) -> None:
-        self._each(lambda i: self._clients[i].start_weight_update())
+        self._each(lambda _, client: client.start_weight_update())
 
     def update_weights(self, update_info: Any) -> None:
-        self._each(lambda i: self._clients[i].update_weights(update_info))
+        self._each(lambda _, client: client.update_weights(update_info))
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
         del weight_version  # vLLM's sender knows none
-        self._each(lambda i: self._clients[i].finish_weight_update(self.version))
+        self._each(lambda _, client: client.finish_weight_update(self.version))
 
-    def _each(self, call: Callable[[int], None]) -> None:
-        for future in [self._threads.submit(call, i) for i in range(len(self._clients))]:
-            future.result()
+    def _each(self, call: Callable[[int, Any], None]) -> None:
+        """Call for every server at once; wait for all, and raise what the first of them raised."""
+        from vllm.distributed.weight_transfer import HTTPVLLMWeightSyncClient
+
+        timeout_s = max(self.deadline.left_s(), 0.001)  # zero is no timeout that requests takes
+        clients = [HTTPVLLMWeightSyncClient(url, timeout_s) for url in self._urls]
+        calls = [in_daemon(lambda i=i, c=c: call(i, c)) for i, c in enumerate(clients)]
+        for answer in calls:
+            answer.result()
+
+
+def in_daemon(work: Callable[[], None]) -> Future[None]:
+    """Run blocking work in a thread that does not keep the process from ending."""
+    done: Future[None] = Future()
+    done.set_running_or_notify_cancel()  # who gives up waiting does not cancel it
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as raised:  # handed to the waiting side, whatever it is
+            done.set_exception(raised)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="weight-transfer", daemon=True).start()
+    return done
 
 
 async def in_daemon_thread(work: Callable[[], None], deadline: Deadline) -> None:
@@ -131,34 +156,12 @@ async def in_daemon_thread(work: Callable[[], None], deadline: Deadline) -> None
         EngineError: it raised, or was not done. A thread that hangs in a broadcast stays; as a
             daemon it does not keep the process from ending.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def settle(error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(EngineError(f"the weight transfer by NCCL failed: {error!r}"))
-
-    def run() -> None:
-        error: BaseException | None = None
-        try:
-            work()
-        except BaseException as raised:  # handed to the waiting side, whatever it is
-            error = raised
-        loop.call_soon_threadsafe(settle, error)
-
-    threading.Thread(target=run, name="weight-transfer", daemon=True).start()
     try:
-        async with asyncio.timeout(deadline.left_s()):
-            await done
-    except TimeoutError as error:
-        raise EngineError(f"the weight transfer by NCCL was not done within {deadline}") from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        async with asyncio.timeout(deadline.left_s()) as limit:
+            await asyncio.wrap_future(in_daemon(work))
+    except Exception as error:
+        if limit.expired():
+            raise EngineError(
+                f"the weight transfer by NCCL was not done within {deadline}"
+            ) from error
+        raise EngineError(f"the weight transfer by NCCL failed: {error!r}") from error

@@ -3,6 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.metadata import version
 from pathlib import Path
 
 TRAIN = """\
@@ -50,7 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Overrides may stand anywhere; argparse alone takes them only before the first option."""
-    parser = _parser()
+    parser, commands = _parser()
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and not given[0].startswith("-") and given[0] not in commands:
+        near = get_close_matches(given[0], commands, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(commands)}"
+        parser.error(f"there is no command '{given[0]}'; {hint}")
     arguments, rest = parser.parse_known_args(argv)
     unknown = [x for x in rest if x.startswith("-") or "=" not in x]
     if unknown or (rest and not hasattr(arguments, "overrides")):
@@ -76,8 +83,18 @@ def _run(arguments: argparse.Namespace) -> int:
             return doctor()
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        print(f"assay {version('assay')}")
+        parser.exit()
+
+
+def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
+    """The parser, and the names of its commands."""
     parser = argparse.ArgumentParser("assay", description=__doc__)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, summary: str, text: str) -> argparse.ArgumentParser:
@@ -90,15 +107,15 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command("train", "train a policy as a recipe says", TRAIN)
     train.add_argument("recipe", type=Path, help="YAML file, such as recipes/math_grpo.yaml")
-    train.add_argument("overrides", nargs="*", metavar="key.path=value")
+    train.add_argument("overrides", nargs="*", default=[], metavar="key.path=value")
     train.add_argument(
         "--dry-run", action="store_true", help="print recipe and plan, start nothing"
     )
 
     evaluate = command("eval", "score a policy on held-out tasks", EVAL)
     evaluate.add_argument("model", help="run directory, model directory or hub id")
-    evaluate.add_argument("overrides", nargs="*", metavar="key.path=value")
+    evaluate.add_argument("overrides", nargs="*", default=[], metavar="key.path=value")
     evaluate.add_argument("--recipe", type=Path, help="recipe whose held-out tasks are answered")
 
     command("doctor", "check this machine and the stack", DOCTOR)
-    return parser
+    return parser, list(commands.choices)

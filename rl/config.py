@@ -4,11 +4,31 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
+Width = Annotated[int, Field(ge=16, multiple_of=8)]  # vLLM's kernels on CPUs want multiples of 8
+
+MIN_TEMPERATURE = 0.01  # vLLM raises what lies between 0 and this, and would sample from that
+MIN_VERIFIER_MIB = 256  # a worker with sympy loaded fills 68 before it has judged anything
+
+
+class Clash(ValueError):
+    """Values that are allowed each, but not together.
+
+    Args:
+        message: complete, with whole key paths and the values found.
+        keys: the keys that clash, seen from the section that finds it; the mistake is reported
+            where one of them was written.
+    """
+
+    def __init__(self, message: str, *keys: str) -> None:
+        super().__init__(message)
+        self.keys = keys
 
 
 class Section(BaseModel):
@@ -37,7 +57,7 @@ class EmbeddedPolicy(Section):
     layers: Annotated[int, Field(ge=1, le=16)] = 3
     """Transformer layers."""
 
-    hidden: Annotated[int, Field(ge=16, le=512)] = 96
+    hidden: Annotated[Width, Field(le=512)] = 96
     """Width of the residual stream."""
 
     heads: Annotated[int, Field(ge=1, le=16)] = 4
@@ -46,18 +66,20 @@ class EmbeddedPolicy(Section):
     kv_heads: Annotated[int, Field(ge=1, le=16)] = 4
     """Key and value heads; fewer than `heads` is grouped-query attention."""
 
-    intermediate: Annotated[int, Field(ge=16, le=2048)] = 256
+    intermediate: Annotated[Width, Field(le=2048)] = 256
     """Width of the feed-forward layers."""
 
     max_tokens: Annotated[int, Field(ge=64, le=131072)] = 2048
     """Longest sequence the position embedding is made for."""
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> "EmbeddedPolicy":
-        if self.hidden % self.heads or self.heads % self.kv_heads:
-            raise ValueError(
-                f"hidden must be a multiple of heads and heads of kv_heads (got hidden "
-                f"{self.hidden}, heads {self.heads}, kv_heads {self.kv_heads})"
+    def _query_heads_share_evenly(self) -> "EmbeddedPolicy":
+        if self.heads % self.kv_heads:
+            raise Clash(
+                f"embedded.heads ({self.heads}) must be a multiple of embedded.kv_heads "
+                f"({self.kv_heads})",
+                "heads",
+                "kv_heads",
             )
         return self
 
@@ -89,7 +111,7 @@ class Rollouts(Section):
     max_new_tokens: Count = 1024
     """Budget of one answer, in tokens."""
 
-    temperature: Positive = 1.0
+    temperature: Annotated[Finite, Field(ge=MIN_TEMPERATURE)] = 1.0
     """Of sampling; the learner's logits are divided by it too, so that ratios compare like with
     like."""
 
@@ -146,26 +168,26 @@ class Verify(Section):
     cpu_s: Positive = 5.0
     """CPU seconds per answer."""
 
-    memory_mib: Count = 2048
+    memory_mib: Annotated[int, Field(ge=MIN_VERIFIER_MIB)] = 2048
     """Address space of one worker."""
 
 
 class Reward(Section):
     """What a verdict is worth. A broken verdict has no worth: it is left out of the loss."""
 
-    correct: float = 1.0
+    correct: Finite = 1.0
     """Worth of a right answer."""
 
-    partial: Literal["score"] | float = "score"
+    partial: Literal["score"] | Finite = "score"
     """`score`: as much as was solved, 0 to 1; or one number for all."""
 
-    wrong: float = 0.0
+    wrong: Finite = 0.0
     """Worth of a wrong answer."""
 
-    unparsed: float = 0.0
+    unparsed: Finite = 0.0
     """Worth of an answer that could not be read."""
 
-    exceeded: float = 0.0
+    exceeded: Finite = 0.0
     """Worth of an answer whose judging used up a limit."""
 
 
@@ -192,7 +214,7 @@ class Learner(Section):
 
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
     """DeepSpeed ZeRO: 0 nothing is split over the ranks, 1 optimiser state, 2 gradients too,
-    3 weights too."""
+    3 weights too. In bfloat16 0 runs as 1, whose sums are float32."""
 
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of weights and activations while learning; sums and logits are float32."""
@@ -203,7 +225,7 @@ class Learner(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Updates over which the learning rate rises in a line to its peak."""
 
-    betas: Annotated[list[Share], Field(min_length=2, max_length=2)] = [0.9, 0.95]
+    betas: Annotated[list[Decay], Field(min_length=2, max_length=2)] = [0.9, 0.95]
     """Decay of AdamW's two moments."""
 
     weight_decay: NotNegative = 0.0
@@ -228,12 +250,18 @@ class Learner(Section):
 class Weights(Section):
     """How new weights reach the rollout servers."""
 
-    transport: Literal["file", "nccl"] = "file"
-    """file: a safetensors file in a memory file system (one machine); nccl: GPU to GPU."""
+    transport: Literal["auto", "file", "nccl"] = "auto"
+    """file: a safetensors file in a memory file system (one machine); nccl: GPU to GPU; auto: nccl
+    where every server and rank has a GPU of its own, else file."""
 
     max_logprob_diff: Positive = 1e-4
     """After every update the servers' log-probabilities of a fixed prompt may differ from the
     learner's by at most so much on average (nats per token), or the run stops."""
+
+    @property
+    def backend(self) -> Literal["file", "nccl"]:
+        """What moves them; `auto` that no plan has resolved is the one that works everywhere."""
+        return "nccl" if self.transport == "nccl" else "file"
 
 
 class Evaluation(Section):
@@ -249,16 +277,26 @@ class Evaluation(Section):
     """Also every so many steps; 0: only before and after."""
 
     temperature: NotNegative = 1.0
-    """Of sampling; 0 takes the most likely token every time, and allows one answer per problem."""
+    """Of sampling; 0 takes the most likely token every time, and allows one answer per problem;
+    else at least 0.01."""
 
     envs: list[EnvSpec] | None = None
     """Environments to draw held-out tasks from; None: those trained on."""
 
     @model_validator(mode="after")
-    def _greedy_answers_are_all_the_same(self) -> "Evaluation":
+    def _temperature_is_one_that_is_sampled_at(self) -> "Evaluation":
+        if 0 < self.temperature < MIN_TEMPERATURE:
+            raise Clash(
+                f"evaluation.temperature must be 0 or at least {MIN_TEMPERATURE} (found "
+                f"{self.temperature})",
+                "temperature",
+            )
         if self.temperature == 0 and self.samples > 1:
-            raise ValueError(
-                f"temperature 0 always gives the same answer: set samples to 1 (got {self.samples})"
+            raise Clash(
+                "evaluation.temperature 0 always gives the same answer: set evaluation.samples to "
+                f"1 (found {self.samples})",
+                "temperature",
+                "samples",
             )
         return self
 
@@ -300,7 +338,7 @@ class Recipe(Section):
     envs: Annotated[list[EnvSpec], Field(min_length=1)]
     """Where the tasks come from."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of tasks, sampling and the warm start. The held-out tasks are the same for every seed."""
 
     steps: Annotated[int, Field(ge=0)] = 200
@@ -309,7 +347,7 @@ class Recipe(Section):
     groups_per_step: Count = 32
     """Tasks drawn per step."""
 
-    group_size: Count = 8
+    group_size: Annotated[int, Field(ge=2)] = 8
     """Answers sampled per task; their mean is the baseline."""
 
     rollout: Rollouts = Rollouts()
@@ -350,10 +388,24 @@ class Recipe(Section):
     finds its run again."""
 
     @model_validator(mode="after")
-    def _group_baseline_needs_a_group(self) -> "Recipe":
-        if self.group_size < 2:
-            raise ValueError(
-                "group_size must be at least 2: the baseline is the mean of the group "
-                f"(got {self.group_size})"
-            )
+    def _an_answer_fits_into_a_sequence(self) -> "Recipe":
+        answer = self.rollout.max_new_tokens
+        limits = {"engine.max_model_tokens": self.engine.max_model_tokens}
+        if self.model == "embedded":
+            limits["embedded.max_tokens"] = self.embedded.max_tokens
+            if (self.engine.max_model_tokens or 0) > self.embedded.max_tokens:
+                raise Clash(
+                    f"engine.max_model_tokens ({self.engine.max_model_tokens}) must not exceed "
+                    f"embedded.max_tokens ({self.embedded.max_tokens})",
+                    "engine.max_model_tokens",
+                    "embedded.max_tokens",
+                )
+        for key, limit in limits.items():
+            if limit is not None and answer >= limit:
+                raise Clash(
+                    f"rollout.max_new_tokens ({answer}) must leave room for a prompt in {key} "
+                    f"({limit}): lower the one or raise the other",
+                    "rollout.max_new_tokens",
+                    key,
+                )
         return self

@@ -76,6 +76,16 @@ def make_config(size: EmbeddedPolicy, tokenizer: PreTrainedTokenizerFast) -> Qwe
     )
 
 
+def check_size(n_parameters: int) -> None:
+    """Raises UserError when that is more than MAX_PARAMETERS."""
+    if n_parameters > MAX_PARAMETERS:
+        raise UserError(
+            f"the sizes under 'embedded' make a policy of {n_parameters:,} parameters, at most "
+            f"{MAX_PARAMETERS:,} are meant: lower embedded.layers, embedded.hidden or "
+            "embedded.intermediate, or give your own model=DIRECTORY"
+        )
+
+
 def make_embedded(directory: Path, size: EmbeddedPolicy, seed: int) -> int:
     """Write an untrained policy into `directory` (fp32). Returns its number of parameters.
 
@@ -92,12 +102,7 @@ def make_embedded(directory: Path, size: EmbeddedPolicy, seed: int) -> int:
         torch.manual_seed(seed)
         model = Qwen3ForCausalLM(make_config(size, tokenizer))
     n_parameters = model.num_parameters()
-    if n_parameters > MAX_PARAMETERS:
-        raise UserError(
-            f"the sizes under 'embedded' make a policy of {n_parameters:,} parameters, at most "
-            f"{MAX_PARAMETERS:,} are meant: lower embedded.layers, embedded.hidden or "
-            "embedded.intermediate, or give your own model=DIRECTORY"
-        )
+    check_size(n_parameters)
     model.generation_config = GenerationConfig(
         do_sample=True, eos_token_id=SPECIAL.index(END), pad_token_id=SPECIAL.index(PAD)
     )

@@ -65,7 +65,7 @@ def _allowed(field: FieldInfo) -> str:
     choices = get_args(annotation)
     if choices and all(isinstance(c, str) for c in choices):
         return f" One of {', '.join(f'`{c}`' for c in choices)}."
-    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "a multiple of"}
     bounds = [
         f"{sign} {getattr(m, key)}"
         for m in field.metadata

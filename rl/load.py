@@ -2,28 +2,31 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import yaml
-from envs.registry import EnvError, make_env
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
-from rl.config import EnvSpec, Recipe
+from rl.config import Recipe
+from rl.mistakes import Path_, RecipeError, Source, check, is_text, is_tree, may_be_null
 
-Path_ = tuple[str, ...]  # of keys, from the top of the recipe
+__all__ = ["RecipeError", "dump", "load_recipe", "read_resolved"]
 
-
-class RecipeError(ValueError):
-    """The recipe is wrong. The message is complete: show it and leave with exit code 2."""
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+NULLS = ("", "null", "~")
 
 
 class _Yaml(yaml.SafeLoader):
-    """PyYAML reads 2e-6 as a string; YAML 1.2 and everybody who writes recipes mean a number."""
+    """PyYAML reads 2e-6 as a string; YAML 1.2 and everybody who writes recipes mean a number.
+
+    And 2026-11-22 as a date, which no key of a recipe is: as text it can name a directory.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML wants a plain attribute of the class)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 _Yaml.add_implicit_resolver(
@@ -31,21 +34,6 @@ _Yaml.add_implicit_resolver(
     re.compile(r"[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
     list("-+0123456789"),
 )
-
-
-@dataclass
-class _Source:
-    """Plain data, and where each key of it was written."""
-
-    data: dict[str, Any]
-    origin: dict[Path_, str] = field(default_factory=dict)
-
-    def where(self, path: Path_) -> str:
-        """The place of `path`, or of the nearest key around or inside it that was written."""
-        for length in range(len(path), 0, -1):
-            if place := self.origin.get(path[:length]):
-                return place
-        return self.origin[()]
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), *, profile: str) -> Recipe:
@@ -58,12 +46,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, profile: str) -> R
     Raises:
         RecipeError: file missing, not YAML, unknown key, wrong type or range, an impossible
             combination: every mistake with file and line (or override), path, value and remedy.
-            Profiles that are not chosen are checked too.
+            Profiles that are not chosen are checked too, as they stand in the file.
     """
     source = _read(path)
-    profiles = source.data.pop("profiles", None)
-    if profiles is not None and not _is_tree(profiles):
-        raise RecipeError(f"{source.where(('profiles',))}: profiles: must map a name to keys")
+    profiles = _take_profiles(source)
     rest: list[str] = []
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -71,15 +57,15 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, profile: str) -> R
             raise RecipeError(f"override {override!r}: write it as key.path=value")
         if key == "profile":
             profile = value
-            if profile not in (profiles or {}):
-                known = ", ".join(profiles or {}) or "none"
+            if profile not in profiles:
+                known = ", ".join(profiles) or "none"
                 raise RecipeError(
                     f"override {override!r}: {path} has no such profile (it has: {known})"
                 )
         else:
             rest.append(override)
     if not profiles:
-        return _check(_override(source, rest))
+        return check(_override(source, rest))
     if profile not in profiles:
         raise RecipeError(
             f"{path}: this machine asks for the profile '{profile}', which the recipe does not "
@@ -87,12 +73,12 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, profile: str) -> R
         )
     recipes, mistakes = {}, []
     for name in profiles:
+        whole = _overlay(source, profiles, name)
         try:
-            recipes[name] = _check(_override(_overlay(source, profiles, name), rest))
-        except RecipeError as error:
             # An override that fits the chosen profile need not fit the others.
-            lines = str(error).splitlines()
-            mistakes += [x for x in lines if name == profile or not x.startswith("override")]
+            recipes[name] = check(_override(whole, rest) if name == profile else whole)
+        except RecipeError as error:
+            mistakes += str(error).splitlines()
     if mistakes:
         raise RecipeError("\n".join(dict.fromkeys(mistakes)))
     return recipes[profile]
@@ -100,7 +86,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, profile: str) -> R
 
 def read_resolved(path: Path) -> Recipe:
     """The recipe of a run directory, as written by `dump`."""
-    return _check(_read(path))
+    return check(_read(path))
 
 
 def dump(recipe: Recipe) -> str:
@@ -108,24 +94,50 @@ def dump(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _read(path: Path) -> _Source:
+def _read(path: Path) -> Source:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
-        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        others = {p.stem: p for p in sorted(path.parent.glob("*.y*ml")) if p != path}
+        near = get_close_matches(path.stem, others, n=1)
+        hint = f"; did you mean {others[near[0]]}?" if near else ""
         raise RecipeError(f"{path}: cannot read the recipe: {reason}{hint}") from None
     try:
         node = yaml.compose(text, Loader=_Yaml)
         data = yaml.load(text, Loader=_Yaml)
     except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"{path}: not valid YAML: {error}") from None
-    if not _is_tree(data):
-        raise RecipeError(f"{path}: a recipe maps keys to values; this file holds {type(data)}")
-    source = _Source(data, {(): str(path)})
+    if not is_tree(data):
+        raise RecipeError(f"{path}: a recipe maps keys to values; {_instead(data)}")
+    source = Source(data, {(): str(path)})
     _note_lines(node, (), path, source.origin)
     return source
+
+
+def _instead(data: Any) -> str:
+    """What a file holds that is no recipe, in words."""
+    if data is None:
+        return "this file is empty"
+    if isinstance(data, dict):
+        return f"the key {next(key for key in data if not isinstance(key, str))!r} is not text"
+    return f"this file holds a {'list' if isinstance(data, list) else 'single value'}"
+
+
+def _take_profiles(source: Source) -> dict[str, Any]:
+    """The profiles, which are no key of a recipe, taken out of `source`."""
+    profiles = source.data.pop("profiles", None) or {}
+    if not is_tree(profiles):
+        raise RecipeError(f"{source.where(('profiles',))}: profiles: must map a name to keys")
+    wrong = [
+        f"{source.where(('profiles', name))}: profiles.{name}: must map keys to values (found "
+        f"{keys!r}); write {{}} for a profile that changes nothing"
+        for name, keys in profiles.items()
+        if not is_tree(keys)
+    ]
+    if wrong:
+        raise RecipeError("\n".join(wrong))
+    return profiles
 
 
 def _note_lines(node: yaml.Node | None, at: Path_, path: Path, origin: dict[Path_, str]) -> None:
@@ -142,9 +154,9 @@ def _note_lines(node: yaml.Node | None, at: Path_, path: Path, origin: dict[Path
             _note_lines(value, (*at, str(index)), path, origin)
 
 
-def _overlay(source: _Source, profiles: dict[str, Any], name: str) -> _Source:
+def _overlay(source: Source, profiles: dict[str, Any], name: str) -> Source:
     """The source with one profile laid over it: sections merge, everything else is replaced."""
-    merged = _Source(_merge(source.data, profiles[name]), dict(source.origin))
+    merged = Source(_merge(source.data, profiles[name]), dict(source.origin))
     prefix = ("profiles", name)
     for path, place in source.origin.items():
         if path[:2] == prefix and len(path) > 2:
@@ -153,28 +165,35 @@ def _overlay(source: _Source, profiles: dict[str, Any], name: str) -> _Source:
 
 
 def _merge(base: Any, over: Any) -> Any:
-    if not (_is_tree(base) and _is_tree(over)):
+    if not (is_tree(base) and is_tree(over)):
         return over
     return {key: _merge(base.get(key), over[key]) if key in over else base[key]
             for key in [*base, *(k for k in over if k not in base)]}  # fmt: skip
 
 
-def _is_tree(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
-
-
-def _override(source: _Source, overrides: Sequence[str]) -> _Source:
-    result = _Source(_merge({}, source.data), dict(source.origin))
+def _override(source: Source, overrides: Sequence[str]) -> Source:
+    result = Source(_merge({}, source.data), dict(source.origin))
     for override in overrides:
         key, _, text = override.partition("=")
-        keys = key.split(".")
-        try:
-            value = yaml.load(text, Loader=_Yaml)
-        except yaml.YAMLError:
-            raise RecipeError(f"override {override!r}: the value is not valid YAML") from None
-        result.data = _assign(result.data, keys, value, f"override {override!r}")
-        result.origin[tuple(keys)] = f"override {override!r}"
+        keys, place = tuple(key.split(".")), f"override {override!r}"
+        value = _value(text, keys, place)
+        result.data = _assign(result.data, list(keys), value, place)
+        # What the file says inside the replaced value is written nowhere any more.
+        inside = [path for path in result.origin if path[: len(keys)] == keys]
+        for path in inside:
+            del result.origin[path]
+        result.origin[keys] = place
     return result
+
+
+def _value(text: str, keys: Path_, place: str) -> Any:
+    """YAML; but where the schema wants text, that text as it stands (1e3 may be a directory)."""
+    if is_text(keys) and not text.startswith(("'", '"')):
+        return None if text in NULLS and may_be_null(keys) else text
+    try:
+        return yaml.load(text, Loader=_Yaml)
+    except (yaml.YAMLError, ValueError):
+        raise RecipeError(f"{place}: the value is not valid YAML") from None
 
 
 def _assign(data: Any, keys: list[str], value: Any, place: str) -> Any:
@@ -191,70 +210,3 @@ def _assign(data: Any, keys: list[str], value: Any, place: str) -> Any:
         raise RecipeError(f"{place}: '{first}' lies inside {data!r}, which is not a section")
     data = data or {}
     return {**data, first: _assign(data.get(first), rest, value, place)}
-
-
-def _check(source: _Source) -> Recipe:
-    mistakes: list[str] = []
-    try:
-        recipe = Recipe.model_validate(source.data, strict=True)
-    except ValidationError as error:
-        mistakes = [_explain(e, source) for e in error.errors()]
-        raise RecipeError("\n".join(mistakes)) from None
-    lists: list[tuple[Path_, list[EnvSpec]]] = [
-        (("envs",), recipe.envs),
-        (("evaluation", "envs"), recipe.evaluation.envs or []),
-    ]
-    for path, specs in lists:
-        for index, spec in enumerate(specs):
-            here = (*path, str(index))
-            try:
-                make_env(spec.name, spec.options)
-            except EnvError as error:
-                mistakes += [
-                    f"{source.where(here)}: {'.'.join(here)}: {x}" for x in str(error).splitlines()
-                ]
-    if mistakes:
-        raise RecipeError("\n".join(mistakes))
-    return recipe
-
-
-def _explain(error: ErrorDetails, source: _Source) -> str:
-    # A union adds the tried alternative to the location; it is no key of the recipe.
-    loc = tuple(str(part) for part in error["loc"])
-    while loc and _section(loc[:-1]) is None and loc not in source.origin:
-        loc = loc[:-1]
-    place, path = source.where(loc), ".".join(loc) or "recipe"
-    if error["type"] == "extra_forbidden":
-        section = _section(loc[:-1])
-        known = sorted(section.model_fields) if section else []
-        near = get_close_matches(loc[-1], known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"allowed here: {', '.join(known)}"
-        return f"{place}: {path}: unknown key; {hint}"
-    if error["type"] == "missing":
-        return f"{place}: {path}: this key is required"
-    message = error["msg"].removeprefix("Value error, ")
-    found = "" if error["type"] == "value_error" else f" (found {error['input']!r})"
-    return f"{place}: {path}: {message[0].lower()}{message[1:]}{found}"
-
-
-def _section(path: Path_) -> type[BaseModel] | None:
-    """The schema at `path`, or None where the recipe has no section."""
-    at: Any = Recipe
-    for part in path:
-        if _is_model(at) and part in at.model_fields:
-            at = _without_none(at.model_fields[part].annotation)
-        elif get_origin(at) is list and part.isdigit():
-            at = _without_none(get_args(at)[0])
-        else:
-            return None
-    return at if _is_model(at) else None
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _without_none(annotation: Any) -> Any:
-    if isinstance(annotation, UnionType):
-        return next(arm for arm in get_args(annotation) if arm is not NoneType)
-    return annotation

@@ -129,16 +129,7 @@ def _refuse_what_packing_breaks(model_path: str, config: Any) -> None:
     text = config.get_text_config()
     layers = set(getattr(text, "layer_types", None) or ["full_attention"])
     mixing = layers - {"full_attention", "sliding_attention"}
-    scaled = [
-        key
-        for key in (
-            "final_logit_softcapping",
-            "attn_logit_softcapping",
-            "logits_scaling",
-            "logit_scale",
-        )
-        if getattr(text, key, None) not in (None, 1, 1.0)
-    ]
+    scaled = [key for key in LOGIT_CHANGES if getattr(text, key, None) not in (None, 1, 1.0)]
     if mixing or scaled:
         raise _cannot_pack(model_path, sorted(mixing) + scaled)
 

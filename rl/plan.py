@@ -1,24 +1,35 @@
 """What a recipe will need on this machine, before anything is started."""
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
+from envs.base import EnvError
+from envs.dataset import Dataset, find_files
+from envs.registry import make_env
 from rl.config import Recipe
-from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS
+from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
 from rl.errors import UserError
 from rl.hardware import Hardware
+from rl.model_files import count_parameters, local_model
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+MOVED = {
+    "file": "to the servers through a file in memory (weights.transport: file)",
+    "nccl": "to the servers from GPU to GPU (weights.transport: nccl)",
+}
 RUNTIME_GIB = 1.2  # resident size of a process with torch and vLLM or DeepSpeed loaded, measured
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`place` gives each process its GPUs; `lines` is what --dry-run prints."""
+    """What runs where; `lines` is what --dry-run prints."""
 
+    recipe: Recipe  # with everything resolved that depends on the machine
     server_gpus: list[str]  # CUDA_VISIBLE_DEVICES of each server; empty strings without GPUs
-    rank_gpus: list[str]
+    rank_gpus: list[str]  # the same for each rank of the learner; none where nothing is learned
     lines: list[str]
 
 
@@ -30,32 +41,103 @@ def n_parameters(recipe: Recipe) -> int | None:
         per_layer = attention + 3 * e.hidden * e.intermediate + 2 * e.hidden
         vocabulary = 256 + len(SPECIAL) + len(WHOLE_WORDS)
         return e.layers * per_layer + (vocabulary + 1) * e.hidden
-    directory = Path(recipe.model)
-    sizes = [_safetensors_parameters(file) for file in directory.glob("*.safetensors")]
-    return sum(sizes) or None
+    return count_parameters(Path(recipe.model).expanduser()) or None
 
 
-def _safetensors_parameters(file: Path) -> int:
-    """The header is eight bytes of length and JSON; the weights are not read."""
-    with file.open("rb") as content:
-        header = json.loads(content.read(int.from_bytes(content.read(8), "little")))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            count = 1
-            for dimension in tensor["shape"]:
-                count *= dimension
-            total += count
-    return total
-
-
-def make_plan(recipe: Recipe, hardware: Hardware) -> Plan:
+def make_plan(recipe: Recipe, hardware: Hardware, *, learns: bool = True) -> Plan:
     """Processes, their memory and devices, tokens per step, disk.
+
+    Args:
+        learns: False where a policy is only evaluated: then there are no ranks, no GPU is kept for
+            them, and no weights are moved.
 
     Raises:
         UserError: the recipe cannot run on this machine.
     """
-    server_gpus, rank_gpus = _place(recipe, hardware)
+    if missing := "\n".join(_missing_here(recipe, learns)):
+        raise UserError(missing)
+    ranks = recipe.learner.ranks if learns else 0
+    server_gpus, rank_gpus = _place(recipe.engine.servers, ranks, hardware)
+    transport = _transport(recipe, hardware) if learns else "file"
+    moved = recipe.weights.model_copy(update={"transport": transport})
+    resolved = recipe.model_copy(update={"weights": moved})
+    lines = _lines(resolved, hardware, server_gpus, rank_gpus)
+    return Plan(resolved, server_gpus, rank_gpus, lines)
+
+
+def _missing_here(recipe: Recipe, learns: bool) -> Iterator[str]:
+    """What the recipe names and this machine does not have, a sentence each."""
+    try:
+        if recipe.model == "embedded":
+            check_size(n_parameters(recipe) or 0)
+        else:
+            local_model(recipe.model)
+    except UserError as error:
+        yield str(error)
+    data = recipe.sft and recipe.sft.data
+    if data and Path(data).suffix in (".json", ".jsonl") and not Path(data).is_file():
+        yield f"sft.data '{data}': no such file; give JSON lines of prompt and response"
+    for spec in [*recipe.envs, *(recipe.evaluation.envs or [])]:
+        env = make_env(spec.name, spec.options)
+        paths = {env.path, env.test_path or env.path} if isinstance(env, Dataset) else set[str]()
+        for path in sorted(paths):
+            try:
+                find_files(path)
+            except EnvError as error:
+                yield str(error)
+    for name in recipe.trackers if learns else []:
+        if find_spec(name) is None:
+            yield (
+                f"trackers: {name} is not installed; `uv pip install {name}` into .venv, or take "
+                "it out of the recipe"
+            )
+
+
+def _place(servers: int, ranks: int, hardware: Hardware) -> tuple[list[str], list[str]]:
+    """A GPU for each server and each rank: of their own where there are enough, else shared."""
+    ids = [gpu.id for gpu in hardware.gpus]
+    if 0 < len(ids) < ranks:
+        raise UserError(
+            f"learner.ranks: {ranks} ranks need a GPU each, since NCCL takes none twice, and this "
+            f"machine has {hardware}: set learner.ranks={len(ids)}"
+        )
+    if not ids:
+        if hardware.kind == "gpu":
+            raise UserError(
+                "what is installed is for GPUs, and this process sees none: look at `nvidia-smi` "
+                "and CUDA_VISIBLE_DEVICES, or run launch.sh with ASSAY_HARDWARE=cpu, which sets "
+                "up for CPUs"
+            )
+        return [""] * servers, [""] * ranks
+    first = servers if servers + ranks <= len(ids) else 0
+    places = [ids[i % len(ids)] for i in range(first + ranks)]
+    return [ids[i % len(ids)] for i in range(servers)], places[first:]
+
+
+def _transport(recipe: Recipe, hardware: Hardware) -> Literal["file", "nccl"]:
+    servers, ranks, wish = recipe.engine.servers, recipe.learner.ranks, recipe.weights.transport
+    n_gpus = len(hardware.gpus)
+    # NCCL takes neither one GPU twice nor slices of one.
+    possible = servers + ranks <= n_gpus and not any(gpu.is_slice for gpu in hardware.gpus)
+    if wish == "file" or (wish == "auto" and not possible):
+        return "file"
+    if possible:
+        return "nccl"
+    if n_gpus == 0:
+        raise UserError(
+            "weights.transport: nccl moves weights between GPUs and this machine has none; "
+            "set weights.transport=auto"
+        )
+    raise UserError(
+        f"weights.transport: nccl needs a whole GPU for each of the {servers} servers and {ranks} "
+        f"ranks, and this machine has {hardware}; let them share with weights.transport=auto"
+        + (", or lower engine.servers or learner.ranks" if servers + ranks > 2 else "")
+    )
+
+
+def _lines(
+    recipe: Recipe, hardware: Hardware, server_gpus: list[str], rank_gpus: list[str]
+) -> list[str]:
     weights = n_parameters(recipe)
     answers = recipe.groups_per_step * recipe.group_size
     budget = answers * recipe.rollout.max_new_tokens
@@ -68,6 +150,7 @@ def make_plan(recipe: Recipe, hardware: Hardware) -> Plan:
         + _on(server_gpus),
         f"learner     {recipe.learner.ranks} ranks, ZeRO {recipe.learner.zero_stage}, "
         f"{_rank_memory(recipe, weights)} each" + _on(rank_gpus),
+        f"weights     {MOVED[recipe.weights.backend]}",
         f"verifiers   {recipe.verify.workers} workers, at most {recipe.verify.memory_mib} MiB each",
         f"step        {recipe.groups_per_step} groups x {recipe.group_size} = {answers} answers, "
         f"at most {budget:,} sampled tokens",
@@ -78,28 +161,24 @@ def make_plan(recipe: Recipe, hardware: Hardware) -> Plan:
         + "before and after",
         f"disk        about {checkpoints + sampled * 2e-6:.1f} GiB for checkpoints and samples",
     ]
-    return Plan(server_gpus, rank_gpus, lines)
-
-
-def _place(recipe: Recipe, hardware: Hardware) -> tuple[list[str], list[str]]:
-    servers, ranks = recipe.engine.servers, recipe.learner.ranks
-    n_gpus = len(hardware.gpus)
-    if n_gpus == 0:
-        if recipe.weights.transport == "nccl":
-            raise UserError(
-                "weights.transport: nccl moves weights between GPUs and this machine has none; "
-                "set weights.transport=file, or profile=cpu where the recipe has it"
-            )
-        return [""] * servers, [""] * ranks
-    if servers + ranks <= n_gpus:
-        return [str(i) for i in range(servers)], [str(servers + i) for i in range(ranks)]
-    if recipe.weights.transport == "nccl":
-        raise UserError(
-            f"weights.transport: nccl needs a GPU for each of the {servers} servers and {ranks} "
-            f"ranks, and this machine has {n_gpus}; lower engine.servers and learner.ranks, or let "
-            "them share GPUs with weights.transport=file"
+    if recipe.sft is not None:
+        source = recipe.sft.data or "the environments"
+        lines.insert(
+            1,
+            f"warm start  on at most {recipe.sft.demonstrations:,} worked solutions from {source} "
+            "(none with sft=null)",
         )
-    return [str(i % n_gpus) for i in range(servers)], [str(i % n_gpus) for i in range(ranks)]
+    return [*lines, *_warnings(recipe, hardware)]
+
+
+def _warnings(recipe: Recipe, hardware: Hardware) -> Iterator[str]:
+    wanted = {"engine.servers": recipe.engine.servers, "learner.ranks": recipe.learner.ranks}
+    for key, processes in wanted.items():
+        if not hardware.gpus and processes > hardware.cores:
+            yield (
+                f"warning     {key} {processes} on {hardware.cores} cores: the processes will wait "
+                "for each other"
+            )
 
 
 def _on(gpus: list[str]) -> str:

@@ -4,6 +4,7 @@ python -m rl.policy --recipe RESOLVED.yaml --out FILE
 """
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -18,17 +19,21 @@ from inspect import getsourcefile
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
-from envs.registry import EnvError, make_env
+from envs.base import EnvError
+from envs.registry import make_env
 from rl.config import Recipe
 from rl.errors import UserError
+from rl.load import RecipeError, read_resolved
+from rl.model_files import count_parameters, local_model
 
 Say = Callable[[str], None]
 
-LOCK_DEADLINE_S = 3600.0  # for another process that makes the same policy
+# What a file system answers when a download cannot be stored.
+STORING_FAILS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR,
+)  # fmt: skip
 LIBRARIES = ("torch", "transformers", "tokenizers", "trl")
 MODULES = ("envs.base", "rl.chat", "rl.embedded", "rl.sft")  # their text decides what comes out
 
@@ -43,7 +48,8 @@ class Policy:
 def starting_policy(recipe: Recipe, say: Say) -> Policy:
     """Make the starting policy of a recipe, or find it where an earlier run left it.
 
-    Waits for another process that makes the same policy, at most LOCK_DEADLINE_S.
+    Waits for another process that makes the same policy, however long it takes: whoever started
+    this one has a deadline for the whole (POLICY_DEADLINE_S in rl/launch.py).
 
     Raises:
         UserError: no such model, no network, sizes out of range, nothing to imitate.
@@ -70,23 +76,7 @@ def find_model(model: str, say: Say) -> Path:
     Raises:
         UserError: neither exists.
     """
-    path = Path(model).expanduser()
-    if path.is_dir():
-        missing = [
-            name for name in ("config.json", "tokenizer_config.json") if not (path / name).is_file()
-        ]
-        if missing:
-            raise UserError(
-                f"model '{model}' is a directory without {' and '.join(missing)}: give one in "
-                "Hugging Face format, as save_pretrained writes it"
-            )
-        return path.resolve()
-    if path.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
-        raise UserError(
-            f"model '{model}' does not exist: give `embedded`, a directory in Hugging Face format, "
-            "or a hub id such as Qwen/Qwen3-1.7B"
-        )
-    return _fetch(model, say)
+    return local_model(model) or _fetch(model, say)
 
 
 def _fetch(model: str, say: Say) -> Path:
@@ -113,10 +103,21 @@ def _fetch(model: str, say: Say) -> Path:
             "spelling, or give `embedded`"
         ) from error
     except (LocalEntryNotFoundError, OSError) as error:
-        raise UserError(
-            f"model '{model}' is not a directory here and the hub cannot be reached: connect to "
-            "the network, unset HF_HUB_OFFLINE, or give a local directory"
-        ) from error
+        raise hub_error(model, error) from error
+
+
+def hub_error(model: str, error: OSError) -> UserError:
+    """What to tell of a download that failed: the disk's fault, or the network's."""
+    if error.errno in STORING_FAILS:
+        where = f"{error.filename}: " if error.filename else ""
+        return UserError(
+            f"model '{model}' cannot be stored ({where}{error.strerror}): free some space in the "
+            "hub's cache, or move it with HF_HOME to a directory that can be written to"
+        )
+    return UserError(
+        f"model '{model}' is not a directory here and the hub cannot be reached: connect to "
+        "the network, unset HF_HUB_OFFLINE, or give a local directory"
+    )
 
 
 def cache_root() -> Path:
@@ -173,14 +174,8 @@ def _locked(target: Path, say: Say) -> Any:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say("waiting for another process that makes the same policy")
-        try:
-            lock.acquire(timeout=LOCK_DEADLINE_S)
-        except Timeout as error:
-            raise UserError(
-                f"another process has been making the same policy for {LOCK_DEADLINE_S:.0f} s: "
-                f"stop it; it holds {lock.lock_file}"
-            ) from error
+        say(f"waiting for another process that makes the same policy (it holds {lock.lock_file})")
+        lock.acquire()
     try:
         yield
     finally:
@@ -203,39 +198,14 @@ def _make(scratch: Path, recipe: Recipe, source: Path | None, say: Say) -> None:
         shutil.rmtree(untrained)
 
 
-def count_parameters(directory: Path) -> int:
-    """Number of weights in a directory's safetensors files; 0 if it keeps them in another format.
-
-    Reads the headers only: 8 bytes of length, then JSON (the safetensors format).
-    """
-    count = 0
-    for file in directory.glob("*.safetensors"):
-        with file.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        for name, tensor in header.items():
-            size = 1
-            for length in tensor["shape"] if name != "__metadata__" else [0]:
-                size *= length
-            count += size
-    return count
-
-
-def read_recipe(path: Path) -> Recipe:
-    """A resolved recipe, as the supervisor writes it."""
-    try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, ValidationError, yaml.YAMLError) as error:
-        raise UserError(f"--recipe {path} is not a resolved recipe: {error}") from error
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m rl.policy", description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="resolved recipe, YAML")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write: path, cached, ...")
     args = parser.parse_args(argv)
     try:
-        policy = starting_policy(read_recipe(args.recipe), lambda line: print(line, flush=True))
-    except (UserError, EnvError) as error:
+        policy = starting_policy(read_resolved(args.recipe), lambda line: print(line, flush=True))
+    except (UserError, RecipeError, EnvError) as error:
         # One line: the supervisor shows the last line of a refusal.
         print("; ".join(str(error).splitlines()), file=sys.stderr)
         return 2

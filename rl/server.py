@@ -43,7 +43,7 @@ def server_command(
         # other than those of the recipe. (The model's end-of-answer tokens count all the same.)
         "logprobs-mode": "processed_logprobs",
         "generation-config": "vllm",
-        "weight-transfer-config": json.dumps({"backend": recipe.weights.transport}),
+        "weight-transfer-config": json.dumps({"backend": recipe.weights.backend}),
         # A prompt in parts would crash vLLM 0.32 on CPUs where requests have seeds ("CPU Generator
         # does not use offset"). A prefix from the cache would change bits from call to call.
         "enable-chunked-prefill": False,

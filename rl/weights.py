@@ -8,7 +8,7 @@ rank 0.
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,12 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from rl.answers import EngineError, Malformed, read_version
-from rl.broadcast import NcclTransport
+from rl.broadcast import Load, Named, NcclTransport
 from rl.config import Recipe
 from rl.engine import Deadline, Engine
-
-Named = Iterable[tuple[str, torch.Tensor]]
-Load = Callable[[], Awaitable[None]]
 
 MEMORY_DIRECTORY = Path("/dev/shm")
 
@@ -53,7 +50,7 @@ class WeightPublisher:
         dtype = getattr(torch, recipe.engine.dtype)
         self._transport: Transport = (
             FileTransport(engine, dtype, directory)
-            if recipe.weights.transport == "file"
+            if recipe.weights.backend == "file"
             else NcclTransport(engine, dtype)
         )
 

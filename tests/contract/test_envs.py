@@ -45,7 +45,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set for the environment that reads one."""
     path = tmp_path_factory.mktemp("data") / "rows.jsonl"
     lines = [
-        {"question": f"How much is {a} times {b}?", "answer": f"Multiply.\n#### {a * b:,}"}
+        {"question": f"How much is {a} times {b}?", "answer": f"{a * b:,}"}
         for a in range(2, 62)
         for b in range(100, 200)
     ]

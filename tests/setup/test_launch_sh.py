@@ -1,7 +1,9 @@
 """launch.sh is really run, in a copy of the files it reads; a stand-in takes the place of Python
 where the question is not what gets installed but what launch.sh does about it."""
 
+import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -38,6 +40,8 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("launch.sh", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    (tmp_path / "rl").mkdir()
+    shutil.copy(ROOT / "rl" / "cli.py", tmp_path / "rl")
     python = tmp_path / "stand_in"
     python.write_text(STAND_IN.replace("REAL_PYTHON", sys.executable))
     python.chmod(0o755)
@@ -112,6 +116,67 @@ def test_without_a_command_a_usage_is_shown_and_nothing_is_installed(checkout, a
 def test_a_missing_recipe_is_said_before_anything_is_installed(checkout):
     assert_one_sentence(launch(checkout, "recipes/none.yaml"), "recipes/none.yaml", "ls recipes")
     assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize("word", ["tset", "trian", "recipes/math_grpo", "--dry-run"])
+def test_an_unknown_command_is_said_before_anything_is_installed(checkout, word):
+    result = launch(checkout, word)
+    assert_one_sentence(result, f"no command '{word}'", "help setup test train", "doctor")
+    assert not (checkout / ".venv").exists()
+
+
+def test_every_command_of_assay_is_known(checkout):
+    from rl.cli import parse
+
+    with pytest.raises(SystemExit):
+        parse(["no such command"])
+    listed = launch(checkout, "tset").stderr.split("help setup test ")[1].rstrip(".\n").split()
+    text = subprocess.run(
+        [sys.executable, "-m", "rl", "--help"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    assert listed == re.findall(r"(?m)^    ([a-z-]+) ", text)
+
+
+def test_the_version_is_told_without_a_set_up(checkout):
+    assert re.fullmatch(r"assay \d+\.\d+\.\d+\n", launch(checkout, "--version").stdout)
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_home_that_is_not_set_is_what_the_system_says(checkout):
+    result = launch(checkout, "recipe.yaml", HOME="")
+    assert result.returncode == 0, result.stderr
+    assert "unbound" not in result.stderr
+
+
+def test_a_python_whose_path_has_a_space_is_used(checkout):
+    spaced = checkout / "my pythons"
+    spaced.mkdir()
+    shutil.copy(checkout / "stand_in", spaced / "python")
+    result = launch(checkout, "setup", ASSAY_PYTHON=str(spaced / "python"))
+    assert result.returncode == 0, result.stderr
+    assert f"with {spaced}/python into .venv" in result.stdout
+
+
+def test_a_second_set_up_says_that_it_waits_and_gives_up_with_a_sentence(checkout):
+    script = checkout / "launch.sh"
+    hasty = re.sub(r"lock_wait_s=\d+", "lock_wait_s=1", script.read_text())
+    script.write_text(hasty)
+    with script.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        result = launch(checkout, "setup")
+    assert "waiting for another set-up of this checkout, at most 1 s" in result.stdout
+    assert_one_sentence(result, "another set-up of this checkout is not done after 1 s")
+    assert launch(checkout, "setup").returncode == 0
+
+
+def test_a_moved_checkout_is_set_up_again(checkout, tmp_path_factory):
+    launch(checkout, "setup")
+    moved = tmp_path_factory.mktemp("moved") / "here"
+    checkout.rename(moved)
+    environment = {"ASSAY_PYTHON": str(moved / "stand_in"), "HOME": str(moved)}
+    assert "installing" in launch(moved, "setup", **environment).stdout
+    assert launch(moved, "setup", **environment).stdout == ""
 
 
 def test_a_wrong_python_is_said_in_one_sentence(checkout):

@@ -23,7 +23,7 @@ def test_a_dry_run_prints_the_resolved_recipe_and_the_plan_and_starts_nothing(ca
 def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(capsys):
     assert main(["train", RECIPE, "profile=cpu", "learner.lrr=1"]) == 2
     assert capsys.readouterr().err == (
-        "override 'learner.lrr=1': learner.lrr: unknown key; did you mean 'lr'?\n"
+        "override 'learner.lrr=1': learner.lrr: unknown key; did you mean 'learner.lr'?\n"
     )
 
 
@@ -37,6 +37,30 @@ def test_an_unknown_option_is_refused(capsys):
         main(["train", RECIPE, "--dry-rum", "steps=1"])
     assert stopped.value.code == 2
     assert "--dry-rum" in capsys.readouterr().err
+
+
+def refusal(capsys, *words):
+    with pytest.raises(SystemExit) as stopped:
+        main(list(words))
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(capsys):
+    assert "there is no command 'trian'; did you mean 'train'?" in refusal(capsys, "trian", RECIPE)
+    assert "there are train, eval, " in refusal(capsys, "xyz")
+
+
+def test_what_is_missing_is_the_recipe_alone(capsys):
+    assert "the following arguments are required: recipe\n" in refusal(capsys, "train")
+    assert "the following arguments are required: model\n" in refusal(capsys, "eval")
+
+
+def test_the_version_is_shown(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith("assay 0.")
 
 
 def test_evaluating_a_bare_model_asks_for_the_recipe(capsys, tmp_path):

@@ -13,6 +13,7 @@ from envs.registry import make_env
 from verifiers.verdict import Outcome
 
 Row = dict[str, Any]
+GSM8K = r"####\s*(.+)"
 
 
 def gsm8k(n: int, first: int = 0) -> list[Row]:
@@ -40,7 +41,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def dataset(**options: Any) -> Any:
-    return make_env("dataset", options)
+    return make_env("dataset", {"answer_pattern": GSM8K, **options})
 
 
 def drawn(env: Any, split: Any, n: int, seed: int = 0) -> list[Task]:
@@ -55,6 +56,18 @@ def test_questions_and_answers_are_read_from_a_file(tmp_path: Path, suffix: str)
     truths = {t.prompt: t.truth for t in tasks.values()}
     assert truths == {f"What is {i} + 1?\n\nBox it.": f"{i + 1:,}" for i in range(1200)}
     assert {env.verify(t, env.solve(t)).outcome for t in tasks.values()} == {Outcome.CORRECT}
+
+
+def test_a_plain_answer_needs_no_pattern(tmp_path: Path) -> None:
+    rows = [{"question": f"What is {i} + 1?", "answer": str(i + 1)} for i in range(50)]
+    env = make_env("dataset", {"path": write(tmp_path / "rows.jsonl", rows)})
+    task = env.draw("train", 0, 0)
+    assert task.prompt.split()[2] == str(int(task.truth) - 1)
+
+
+def test_the_data_have_no_default() -> None:
+    with pytest.raises(EnvError, match="option 'path' is required"):
+        make_env("dataset", {})
 
 
 def test_a_directory_is_read_as_all_its_files(tmp_path: Path) -> None:

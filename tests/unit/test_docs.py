@@ -1,5 +1,6 @@
 """Every command in the documentation is one that the programs take."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -7,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from envs.registry import make_env
 from rl.cli import main, parse
+from rl.load import load_recipe
+from verifiers.verdict import Outcome
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,11 +30,19 @@ def commands() -> list[Any]:
 
 @pytest.fixture
 def as_a_reader_would(tmp_path, monkeypatch):
-    """A folder with the recipes, and the files that the pages tell to write."""
+    """A folder with the recipes, the files that the pages tell to write, and data of one's own."""
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     text = (ROOT / "docs" / "own-model-and-data.md").read_text()
     for name, code in re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, re.DOTALL):
         (tmp_path / name).write_text(code)
+    (tmp_path / "my").mkdir()
+    names = {"question": ("question", "problem"), "answer": ("answer", "result")}
+    with (tmp_path / "my" / "questions.jsonl").open("w") as file:
+        for n in range(50):
+            values = {"question": f"What is {n} + 1?", "answer": str(n + 1)}
+            row = {name: values[key] for key, called in names.items() for name in called}
+            file.write(json.dumps(row) + "\n")
+    (tmp_path / "my" / "solutions.jsonl").write_text('{"prompt": "1 + 1?", "response": "2"}\n')
     monkeypatch.chdir(tmp_path)
 
 
@@ -38,17 +50,33 @@ def test_the_pages_show_commands():
     assert len(commands()) >= 8
 
 
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
 @pytest.mark.parametrize("words", commands())
-def test_a_documented_command_is_accepted(words, as_a_reader_would, capsys):
+def test_a_documented_command_is_accepted(words, profile, as_a_reader_would, capsys):
     if words[0] in LAUNCH_ONLY:
         return
     if words[0].endswith(".yaml"):
         words = ["train", *words]
     if words[0] == "train":
-        assert main([*words, "--dry-run"]) == 0
+        assert main([*words, f"profile={profile}", "--dry-run"]) == 0, capsys.readouterr().err
         assert "groups x" in capsys.readouterr().out
     else:
         assert parse(words).command == words[0]
+
+
+@pytest.mark.parametrize("words", [x for x in commands() if "envs=" in str(x.values)])
+def test_documented_data_of_ones_own_give_tasks_with_their_answers(
+    words, as_a_reader_would, monkeypatch, tmp_path
+):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    recipe = load_recipe(Path(words[0]), words[1:], profile="cpu")
+    for spec in recipe.envs:
+        env = make_env(spec.name, spec.options)
+        task = env.draw("train", 0, 0)
+        assert task.truth.isdigit()
+        assert env.verify(task, env.solve(task)).outcome is Outcome.CORRECT
 
 
 def test_every_dependency_is_explained_in_the_readme():

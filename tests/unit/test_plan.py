@@ -1,12 +1,24 @@
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 
 from rl.config import EnvSpec, Recipe
 from rl.errors import UserError
-from rl.hardware import Hardware
+from rl.hardware import Gpu, Hardware
+from rl.load import load_recipe
 from rl.plan import make_plan, n_parameters
 
-CPU = Hardware(cores=2, memory_gib=24, gpus=())
-FOUR = Hardware(cores=16, memory_gib=128, gpus=("GPU",) * 4)
+CPU = Hardware(cores=2, memory_gib=24, gpus=(), kind="cpu")
+
+
+def gpus(*ids):
+    found = tuple(Gpu(name, "Some GPU") for name in ids)
+    return Hardware(cores=16, memory_gib=128, gpus=found, kind="gpu")
+
+
+ONE, FOUR = gpus("0"), gpus("0", "1", "2", "3")
 
 
 def recipe(**changes):
@@ -20,6 +32,52 @@ def test_servers_and_ranks_get_gpus_of_their_own_where_there_are_enough():
     assert (plan.server_gpus, plan.rank_gpus) == (["0", "1", "2"], ["3"])
 
 
+def test_the_gpus_handed_out_are_those_visible_under_the_names_they_are_visible_by():
+    plan = make_plan(recipe(), gpus("2", "GPU-8932f937"))
+    assert (plan.server_gpus, plan.rank_gpus) == (["2"], ["GPU-8932f937"])
+    shared = make_plan(recipe(engine={"servers": 3}), gpus("3", "5"))
+    assert (shared.server_gpus, shared.rank_gpus) == (["3", "5", "3"], ["3"])
+
+
+@pytest.mark.parametrize(
+    ("hardware", "transport"),
+    [
+        (CPU, "file"),
+        (ONE, "file"),
+        (gpus("0", "1"), "nccl"),
+        (gpus("MIG-a", "MIG-b"), "file"),  # NCCL takes no slices
+    ],
+)
+def test_the_transport_follows_the_machine_and_is_shown(hardware, transport):
+    plan = make_plan(recipe(), hardware)
+    assert plan.recipe.weights.transport == plan.recipe.weights.backend == transport
+    assert f"transport: {transport}" in "\n".join(plan.lines)
+    assert recipe().weights.backend == "file", "without a plan, what works everywhere"
+
+
+@pytest.mark.parametrize("hardware", [CPU, ONE, FOUR])
+def test_the_recipe_shipped_runs_on_any_machine(hardware):
+    shipped = load_recipe(Path("recipes/math_grpo.yaml"), profile=hardware.kind)
+    assert make_plan(shipped, hardware).lines
+
+
+def test_an_evaluation_keeps_no_gpu_for_a_learner():
+    wish = recipe(engine={"servers": 4}, weights={"transport": "nccl"})
+    plan = make_plan(wish, FOUR, learns=False)
+    assert (plan.server_gpus, plan.rank_gpus) == (["0", "1", "2", "3"], [])
+    assert plan.recipe.weights.transport == "file"
+
+
+def test_what_is_installed_for_gpus_does_not_run_without_one_unnoticed():
+    with pytest.raises(UserError, match=r"sees none.*CUDA_VISIBLE_DEVICES.*ASSAY_HARDWARE=cpu"):
+        make_plan(recipe(), gpus())
+
+
+def test_ranks_do_not_share_a_gpu():
+    with pytest.raises(UserError, match=r"2 ranks need a GPU each.*learner.ranks=1"):
+        make_plan(recipe(learner={"ranks": 2}), ONE)
+
+
 def test_they_share_gpus_where_the_transport_allows_it():
     plan = make_plan(recipe(engine={"servers": 4}), FOUR)
     assert (plan.server_gpus, plan.rank_gpus) == (["0", "1", "2", "3"], ["0"])
@@ -27,7 +85,7 @@ def test_they_share_gpus_where_the_transport_allows_it():
 
 def test_nccl_without_a_gpu_for_each_process_is_refused_with_the_keys():
     changed = recipe(engine={"servers": 4}, weights={"transport": "nccl"})
-    with pytest.raises(UserError, match=r"4 servers and 1 ranks.*has 4.*weights.transport=file"):
+    with pytest.raises(UserError, match=r"4 servers and 1 ranks.*4 x Some GPU.*transport=auto"):
         make_plan(changed, FOUR)
     with pytest.raises(UserError, match="has none"):
         make_plan(changed, CPU)
@@ -37,6 +95,70 @@ def test_the_plan_shows_what_is_derived_from_the_two_numbers():
     text = "\n".join(make_plan(recipe(groups_per_step=6, group_size=7), CPU).lines)
     assert "6 groups x 7 = 42 answers" in text
     assert "at most 43,008 sampled tokens" in text
+
+
+def test_more_processes_than_cores_are_warned_of():
+    warnings = [x for x in make_plan(recipe(learner={"ranks": 64}), CPU).lines if "warning" in x]
+    assert len(warnings) == 1
+    assert "learner.ranks 64 on 2 cores" in warnings[0]
+    assert "warning" not in "\n".join(make_plan(recipe(engine={"servers": 2}), CPU).lines)
+
+
+def test_a_warm_start_is_shown_with_how_to_leave_it_out():
+    text = "\n".join(make_plan(recipe(sft={"demonstrations": 16000}), CPU).lines)
+    assert "16,000 worked solutions from the environments (none with sft=null)" in text
+    assert "sft" not in "\n".join(make_plan(recipe(), CPU).lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "./nothere"}, "model './nothere' does not exist"),
+        ({"model": "tests"}, "model 'tests' is a directory without config.json"),
+        ({"sft": {"data": "nope.jsonl"}}, "sft.data 'nope.jsonl': no such file"),
+        ({"envs": [{"name": "dataset", "path": "nope.jsonl"}]}, "'nope.jsonl': no such file"),
+        (
+            {"evaluation": {"envs": [{"name": "dataset", "path": "a/b", "test_path": "./no"}]}},
+            "'./no': no such file",
+        ),
+        ({"embedded": {"layers": 16, "hidden": 512}}, "at most 1,000,000 are meant"),
+    ],
+)
+def test_what_is_not_here_is_said_before_anything_starts(changes, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        make_plan(recipe(**changes), CPU)
+
+
+def test_all_that_is_missing_is_said_at_once():
+    with pytest.raises(UserError) as error:
+        make_plan(recipe(model="./nothere", sft={"data": "nope.jsonl"}), CPU)
+    assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.skipif(find_spec("trackio") is not None, reason="trackio is installed here")
+def test_a_tracker_that_is_not_installed_is_said_where_something_is_learned():
+    with pytest.raises(UserError, match="trackio is not installed"):
+        make_plan(recipe(trackers=["trackio"]), CPU)
+    make_plan(recipe(trackers=["trackio"]), CPU, learns=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "git lfs pull"),
+        (b"\x02\0\0\0\0\0\0\0[]", "it starts with b'[]'"),
+        (b"\x40\0\0\0\0\0\0\0{}", "it is damaged"),
+        (b"\x0b\0\0\0\0\0\0\0" + b'{"a": null}', "it is damaged"),
+        (b"ab", "it is damaged"),
+    ],
+)
+def test_a_file_that_is_no_safetensors_file_is_named(tmp_path, content, message):
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        make_plan(recipe(model=str(tmp_path)), CPU)
+    assert f"{tmp_path}/model.safetensors is no safetensors file" in str(error.value)
 
 
 def test_the_size_of_the_embedded_policy_is_exact(tmp_path):

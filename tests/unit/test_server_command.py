@@ -47,7 +47,7 @@ def test_the_hub_is_asked_for_a_hub_id_and_not_for_a_directory(tmp_path: Path) -
 def test_sizes_are_given_only_where_the_recipe_has_them() -> None:
     assert "--max-model-len" not in argv()
     assert "--kv-cache-memory-bytes" not in argv()
-    assert value(argv(max_model_tokens=512), "--max-model-len") == "512"
+    assert value(argv(max_model_tokens=2048), "--max-model-len") == "2048"
     assert value(argv(kv_cache_gib=0.5), "--kv-cache-memory-bytes") == str(2**29)
 
 
