@@ -101,6 +101,7 @@ def _line(what: str, ok: bool, detail: str) -> str:
 def _stack(directory: Path, hardware: Hardware, progress: Progress, checklist: Checklist) -> None:
     recipe = _recipe(hardware)
     plan = make_plan(recipe, hardware)
+    recipe = plan.recipe
     with Supervisor(directory, progress) as supervisor:
         prepare(directory, recipe)
         names = ", ".join(SPINE)
@@ -142,9 +143,7 @@ def _recipe(hardware: Hardware) -> Recipe:
             update_deadline_s=60,
         ),
         learner=Learner(dtype=dtype, lr=0.0),
-        weights=Weights(
-            transport="nccl" if gpus >= 2 else "file", max_logprob_diff=0.05 if gpus else 1e-4
-        ),
+        weights=Weights(max_logprob_diff=0.05 if gpus else 1e-4),
         evaluation=Evaluation(problems=4, samples=2),
         checkpoint=Checkpoint(),
         alarms=Alarms(broken_fraction=1.0),  # a verifier that fails is an item of its own

@@ -28,6 +28,7 @@ def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
     hardware = find_hardware()
     recipe = load_recipe(path, overrides, profile=hardware.kind)
     plan = make_plan(recipe, hardware)
+    recipe = plan.recipe
     if dry_run:
         print(dump(recipe), *plan.lines, sep="\n")
         return 0
@@ -142,7 +143,6 @@ def evaluate(model: str, path: Path | None, overrides: Sequence[str]) -> int:
     # The stored recipe of a run names that run's directory, where an evaluation must not write.
     fixed = [f"model={json.dumps(str(checkpoint or model))}", "sft=null", "run_dir=null"]
     recipe = load_recipe(path, [*fixed, *overrides], profile=hardware.kind)
-    plan = make_plan(recipe, hardware)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     run_dir = Path(recipe.run_dir or f"runs/eval-{Path(model).name}-{stamp}").absolute()
     if _exists(run_dir / "recipe.yaml"):
@@ -150,6 +150,8 @@ def evaluate(model: str, path: Path | None, overrides: Sequence[str]) -> int:
             f"run_dir {run_dir} already holds a run; an evaluation gets a directory of its own: "
             "choose another with run_dir=DIR, or leave run_dir out"
         )
+    plan = make_plan(recipe, hardware, learns=False)
+    recipe = plan.recipe
     with Progress(0) as progress:
         with Supervisor(run_dir, progress) as supervisor:
             directory = prepare(run_dir, recipe)

@@ -20,7 +20,12 @@ def trained(tmp_path):
     """The directory of a run that is complete, as far as the supervisor looks at it."""
     run_dir = tmp_path / "run"
     recipe = Recipe.model_validate(
-        {"model": "embedded", "envs": [{"name": "arithmetic"}], "run_dir": str(run_dir)}
+        {
+            "model": "embedded",
+            "envs": [{"name": "arithmetic"}],
+            "weights": {"transport": "file"},  # resolved, as a run's stored recipe is
+            "run_dir": str(run_dir),
+        }
     )
     (run_dir / "checkpoints" / "step-000002").mkdir(parents=True)
     (run_dir / "recipe.yaml").write_text(dump(recipe))
