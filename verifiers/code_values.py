@@ -6,7 +6,7 @@ floats stand for themselves; everything else is an array that begins with the na
 `["bytes", hex]`, `["int", hex]`, `["float", "nan" | "inf" | "-inf"]`, `["complex", real, imag]`.
 
 Whoever sends a tree may be hostile: nothing here calls a method of a value whose type is not one
-of these exactly, and `parse` ends for every input in a tree or in NotAValue.
+of these exactly, and `parse_report` ends for every input in a tree or in NotAValue.
 Standard library only: this file is also read inside the sandbox.
 """
 
@@ -91,22 +91,25 @@ def to_bytes(tree: Tree) -> bytes:
     return json.dumps(tree, allow_nan=False, separators=(",", ":")).encode()
 
 
-def parse(data: bytes) -> Tree:
-    """The tree that these bytes spell, in normal form: equal values have equal `to_bytes`.
+def parse_report(data: bytes) -> tuple[str, Tree]:
+    """What a sandbox sent: `[what, tree]`, the tree in normal form, in which equal values have
+    equal `to_bytes`.
 
     Total: ends for any input, in time about linear in its length (n log n where sets are sorted).
 
     Raises:
-        NotAValue: they spell none.
+        NotAValue: it is nothing of the kind.
     """
     try:
-        text = data.decode("ascii")
-        found = json.loads(text, object_pairs_hook=_refuse, parse_constant=_refuse)
-        return normal(found)
+        found = json.loads(data.decode("ascii"), object_pairs_hook=_refuse, parse_constant=_refuse)
+        what, tree = found
+        if not (isinstance(found, list) and isinstance(what, str)):
+            raise NotAValue("something that is no report")
+        return what, normal(tree)
     except NotAValue:
         raise
-    except (ValueError, RecursionError) as error:  # not ASCII, not JSON, or nested too deep
-        raise NotAValue(f"not a tree of a value: {str(error)[:200]}") from error
+    except (ValueError, TypeError, RecursionError) as error:  # no JSON, no pair, nested too deep
+        raise NotAValue(f"something that is no report: {str(error)[:200]}") from error
 
 
 def normal(tree: Tree, depth: int = 0) -> Tree:

@@ -352,6 +352,11 @@ def _bubblewrap_command(bubblewrap: str, *, as_root: bool) -> list[str]:
     else:
         command += ["--unshare-user", "--uid", "0", "--gid", "0"]
     command += ["--cap-drop", "ALL", *(x for c in capabilities for x in ("--cap-add", c))]
+    here, there = Path(__file__).parent, Path("/assay/verifiers")
+    bound = [*_interpreter_paths(), *LIBRARIES, "/usr/share/zoneinfo", str(there / "x"), "/dev/x"]
+    parents = {str(parent) for path in bound for parent in Path(path).parents} - {"/"}
+    for directory in sorted(parents):  # made by the way, they would be for root's eyes only
+        command += ["--perms", "0755", "--dir", directory]
     for path in _interpreter_paths():
         command += ["--ro-bind", path, path]
     for path in LIBRARIES:
@@ -360,7 +365,6 @@ def _bubblewrap_command(bubblewrap: str, *, as_root: bool) -> list[str]:
         else:
             command += ["--ro-bind-try", path, path]
     command += ["--ro-bind-try", "/usr/share/zoneinfo", "/usr/share/zoneinfo"]
-    here, there = Path(__file__).parent, Path("/assay/verifiers")
     for name in INSIDE_FILES:
         command += ["--ro-bind", str(here / name), str(there / name)]
     for device in ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"):

@@ -6,6 +6,7 @@ can send whatever it likes in its place, and gains nothing by it, because it doe
 values are expected. Standard library only.
 """
 
+import atexit
 import builtins
 import json
 import os
@@ -90,8 +91,15 @@ def value_report(value: Any, max_bytes: int) -> bytes:
 
 def _print(request: dict[str, Any], report_fd: int, output_fd: int) -> int:
     """Run the program as `__main__`, its input in a file, its output in the grader's pipe."""
-    _redirect(request["input"].encode("utf-8", "surrogateescape"), output_fd)
     code: object = 0
+
+    def leave() -> None:
+        """The last exit handler to run: ends the process without taking the interpreter apart."""
+        sys.stdout.flush()
+        os._exit(_exit_code(code))
+
+    atexit.register(leave)
+    _redirect(request["input"].encode("utf-8", "surrogateescape"), output_fd)
     try:
         load(request["program"], "__main__")
     except SystemExit as leaving:
@@ -102,6 +110,10 @@ def _print(request: dict[str, Any], report_fd: int, output_fd: int) -> int:
         if what[0] == "raised":
             what[1] = describe(error)
         os.write(report_fd, to_bytes(what))
+    return _exit_code(code)
+
+
+def _exit_code(code: object) -> int:
     if code is None:
         return 0
     return code & 0xFF if isinstance(code, int) else 1
