@@ -149,6 +149,7 @@ class Server:
             confine.unshare(confine.CLONE_NEWNS | confine.CLONE_NEWIPC | confine.CLONE_NEWUTS)
             confine.mount_tmp(limits.tmp_mib)
             os.chdir("/tmp")
+        os.dup2(1, 2)  # /dev/null: the server's own errors go elsewhere
         for number, fd in enumerate([_out_of_the_way(fd) for fd in fds], 3):
             os.dup2(fd, number)
         confine.close_all_but([*range(3 + len(fds)), starting])

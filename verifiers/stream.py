@@ -4,10 +4,13 @@ The first line out is {"ready": true}. A line that cannot be read gets an answer
 next one is served. Ends when the input does. `verdict` is true for the outcome `correct` alone.
 """
 
+import asyncio
 import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from verifiers.pool import Limits, VerifierPool
@@ -31,7 +34,8 @@ def serve(judge: Callable[[dict[str, Any]], Verdict], lines: BinaryIO, answers: 
             name = request.get("id")
             found = _answer(judge(request))
         except BadRequest as error:
-            found = {"verdict": False, "outcome": "error", "reason": "", "error": str(error)}
+            text = str(error)
+            found = {"verdict": False, "outcome": "error", "reason": text, "error": text}
         _say(answers, {"id": name, **found, "t": round(time.perf_counter() - begin, 6)})
 
 
@@ -66,7 +70,7 @@ def _say(answers: BinaryIO, answer: dict[str, Any]) -> None:
     answers.flush()
 
 
-def text(request: dict[str, Any], key: str) -> str:
+def text_of(request: dict[str, Any], key: str) -> str:
     """A field that must be a string.
 
     Raises:
@@ -93,7 +97,7 @@ def serve_code(require_strength: str, *, partial: bool) -> None:
             task = request.get("task")
             if not isinstance(task, dict):
                 raise BadRequest(f"'task' must be an object, not {type(task).__name__}")
-            return grader.grade(task, text(request, "program"))
+            return grader.grade(task, text_of(request, "program"))
 
         serve(judge, sys.stdin.buffer, sys.stdout.buffer)
 
@@ -111,7 +115,7 @@ def serve_math() -> None:
         try:
 
             def judge(request: dict[str, Any]) -> Verdict:
-                job = {key: text(request, key) for key in ("gold", "response")}
+                job = {key: text_of(request, key) for key in ("gold", "response")}
                 return runner.run(pool.verify(job))
 
             serve(judge, sys.stdin.buffer, sys.stdout.buffer)
