@@ -18,20 +18,19 @@ what it prints beside its answer prove nothing.
 """
 
 import re
-import signal
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from verifiers import code_units
 from verifiers.code_compare import (
     Tolerance,
     expected_tree,
     output_difference,
     value_difference,
 )
-from verifiers.code_values import NotAValue, Tree, from_tree, parse_report, to_tree
-from verifiers.sandbox import Ran, Sandbox, SandboxError
+from verifiers.code_failure import BadTask, Failure, ended, returned
+from verifiers.code_values import NotAValue, from_tree, to_tree
+from verifiers.sandbox import Sandbox, SandboxError
 from verifiers.sandbox_confine import Limits
 from verifiers.verdict import Outcome, Verdict, broken, unparsed, wrong
 
@@ -49,18 +48,6 @@ BOUNDS = (
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^\s`]*)[^`\n]*$")
 _LANGUAGES = frozenset({"", "python", "py", "python3"})
-
-
-class BadTask(ValueError):
-    """The task itself cannot be used; says which part, what is there, and what is allowed."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a test was not passed."""
-
-    outcome: Outcome
-    detail: str
 
 
 def program_of(response: str) -> str | None:
@@ -164,8 +151,11 @@ class Grader:
     def _results(self, task: dict[str, Any], program: str) -> Iterator[tuple[str, Failure | None]]:
         """Each test's name, and why it failed if it did."""
         style, limits = task.get("style"), limits_of(task)
+        if style == "unittest":
+            yield from code_units.results(self._sandbox, task, program, limits)
+            return
         if style not in ("function", "stdio"):
-            raise BadTask(f"style '{style}'; there are function and stdio")
+            raise BadTask(f"style '{style}'; there are function, stdio and unittest")
         run = self._call if style == "function" else self._print
         for name, test in tests_of(task):
             yield name, run(task, program, test, limits)
@@ -232,57 +222,6 @@ class Grader:
         args = [to_tree(x) for x in (given, found, expected)]
         request = {"do": "call", "program": source, "entry_point": "check", "args": args}
         return returned(self._sandbox.run(request, CHECKER_LIMITS), CHECKER_LIMITS)
-
-
-def returned(ran: Ran, limits: Limits) -> tuple[Tree, Failure | None]:
-    """The value that a run reports, in normal form, or why there is none.
-
-    The report may be anything: a program can write its own. It is read as data or not at all.
-    """
-    if ran.exceeded or not ran.report:
-        return None, ended(ran, limits)
-    try:
-        what, tree = parse_report(ran.report)
-    except NotAValue as error:
-        return None, Failure(Outcome.WRONG, f"sent {error}")
-    if what == "value":
-        return tree, None
-    return None, _said(what, str(tree), limits)
-
-
-def ended(ran: Ran, limits: Limits) -> Failure:
-    """Why a run that was to print or to return something did not do so properly."""
-    if ran.exceeded:
-        return Failure(Outcome.EXCEEDED, _limit(ran.exceeded, limits))
-    if ran.report:
-        with suppress(NotAValue):
-            what, tree = parse_report(ran.report)
-            if what in ("raised", "exceeded"):
-                return _said(what, str(tree), limits)
-    if ran.status == -signal.SIGKILL:
-        detail = "was killed by the kernel, for its CPU time or for want of memory"
-        return Failure(Outcome.EXCEEDED, detail)
-    if ran.status < 0:
-        return Failure(Outcome.WRONG, f"was ended by {signal.Signals(-ran.status).name}")
-    if ran.status > 0:
-        return Failure(Outcome.WRONG, f"ended with exit code {ran.status}")
-    return Failure(Outcome.WRONG, "ended without returning a value")
-
-
-def _said(what: str, text: str, limits: Limits) -> Failure:
-    if what == "exceeded":
-        return Failure(Outcome.EXCEEDED, _limit(text, limits))
-    known = {"raised": "raised", "no value": "returned"}
-    return Failure(Outcome.WRONG, f"{known.get(what, 'sent')} {text[:600]}")
-
-
-def _limit(which: str, limits: Limits) -> str:
-    sizes = {
-        "time": f"{limits.wall_s:g} s of time",
-        "memory": f"{limits.memory_mib} MiB of memory",
-        "output": f"{limits.output_bytes >> 10} KiB of output",
-    }
-    return f"used up its {sizes.get(which, 'limits')}"
 
 
 def _wrong(difference: str) -> Failure | None:
