@@ -75,13 +75,19 @@ def program_of(response: str) -> str | None:
 class Grader:
     """Grades programs, one at a time, in sandboxes that it prepares ahead. A context manager.
 
-    require_strength: see verifiers/sandbox.py; TooWeak is raised on entering if it is not there.
+    require_strength, use: see Sandbox; TooWeak is raised on entering if it is not there.
     partial: whether a program that passes some tests is worth their share (outcome `partial`);
         by default it is wrong, with score 0, and the detail says how many it passed.
     """
 
-    def __init__(self, require_strength: str = "namespaces", *, partial: bool = False) -> None:
-        self._sandbox = Sandbox(require_strength)
+    def __init__(
+        self,
+        require_strength: str = "namespaces",
+        *,
+        partial: bool = False,
+        use: str | None = None,
+    ) -> None:
+        self._sandbox = Sandbox(require_strength, use=use)
         self._partial = partial
 
     def __enter__(self) -> "Grader":
@@ -157,7 +163,7 @@ class Grader:
         if style not in ("function", "stdio"):
             raise BadTask(f"style '{style}'; there are function, stdio and unittest")
         run = self._call if style == "function" else self._print
-        for name, test in tests_of(task):
+        for name, test in list_tests(task):
             yield name, run(task, program, test, limits)
 
     def _call(
@@ -251,7 +257,7 @@ def limits_of(task: dict[str, Any]) -> Limits:
     )
 
 
-def tests_of(task: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def list_tests(task: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """All tests with a name each, the visible ones first.
 
     Raises:

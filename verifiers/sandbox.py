@@ -76,18 +76,19 @@ class Sandbox:
     """A prepared sandbox; entering starts it. Used by one thread at a time.
 
     require: the weakest isolation that will do, of STRENGTHS.
+    use: exactly this one, to try it; None for the strongest there is.
 
     Raises (on entering):
         TooWeak: it cannot be had here.
     """
 
-    def __init__(self, require: str = "namespaces") -> None:
+    def __init__(self, require: str = "namespaces", *, use: str | None = None) -> None:
         if require not in STRENGTHS:
             raise ValueError(
                 f"there is no sandbox strength '{require}'; there are {', '.join(STRENGTHS)} "
                 "(containers and remote sandboxes are not supported yet)"
             )
-        self._require = require
+        self._require, self._use = require, use
         self._process: subprocess.Popen[bytes] | None = None
         self._jobs = 0
         self._ways: list[tuple[str, dict[str, Any], list[str]]] | None = None
@@ -108,7 +109,7 @@ class Sandbox:
     def start(self) -> None:
         """Start the fork server in the strongest way that works here, and prove that it works."""
         reasons = []
-        ways = self._ways or _ways()
+        ways = self._ways or [way for way in _ways() if self._use in (None, way[0])]
         for way in ways:
             strength, setup, command = way
             try:
