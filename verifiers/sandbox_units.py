@@ -13,7 +13,7 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-from verifiers.code_values import NotAValue, from_tree, parse_report, to_bytes, to_tree
+from verifiers.code_values import NotAValue, from_tree, read_message, to_bytes, to_tree
 
 _HEADER = 4  # bytes, the length of a message
 
@@ -26,7 +26,7 @@ def serve(program: types.ModuleType, channel: int) -> None:
     """The program's end: answer calls until the tests hang up."""
     with open(channel, "r+b", buffering=0) as stream:
         while (message := _receive(stream)) is not None:
-            what, tree = parse_report(message)
+            what, tree = read_message(message)
             name, *rest = from_tree(tree)
             try:
                 found = getattr(program, name)
@@ -117,7 +117,7 @@ def _ask(stream: Any, what: str, rest: list[Any]) -> tuple[str, Any]:
     if message is None:
         raise ProgramError("its process ended")
     try:
-        kind, tree = parse_report(message)
+        kind, tree = read_message(message)
         value = from_tree(tree)
         if kind != "raised":
             return kind, value
