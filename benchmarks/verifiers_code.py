@@ -1,5 +1,6 @@
 """Sandboxed programs per second against bare starts of the interpreter."""
 
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from verifiers.code import Grader
 from verifiers.sandbox import Sandbox
 from verifiers.sandbox_confine import Limits
 
+PYTHON = os.path.realpath(sys.executable)  # without what a virtual environment adds to a start
 PROGRAMS = 200  # per repetition and side
 LIMITS = Limits(wall_s=60.0)
 CALL = {"do": "call", "program": "def f(x):\n    return x", "entry_point": "f", "args": [1]}
@@ -48,7 +50,7 @@ def _rate(sandbox: Sandbox, request: dict[str, object]) -> float:
 def _bare_rate() -> float:
     begin = time.perf_counter()
     for _ in range(PROGRAMS // 4):
-        subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
+        subprocess.run([PYTHON, "-I", "-c", "pass"], check=True)
     return PROGRAMS // 4 / (time.perf_counter() - begin)
 
 

@@ -7,6 +7,7 @@ A task is a dictionary:
     entry_point     function style: the function's name, or "Class.method"
     visible_tests   function: [{"args": [...], "expected": value}]; stdio: [{"input", "output"}]
     hidden_tests    the same, not shown to the policy; both lists count
+    drawn_tests     how to draw more at every call (verifiers/code_draw.py)
     checker         {"type": "exact"} | {"type": "float", "abs": a, "rel": r}
                     | {"type": "python", "source": "def check(inp, out, exp): ..."}
     time_limit_s    wall-clock seconds per test
@@ -28,6 +29,7 @@ from verifiers.code_compare import (
     output_difference,
     value_difference,
 )
+from verifiers.code_draw import drawn_tests
 from verifiers.code_failure import BadTask, Failure, ended, returned
 from verifiers.code_values import NotAValue, from_tree, to_tree
 from verifiers.sandbox import Sandbox, SandboxError
@@ -163,7 +165,8 @@ class Grader:
         if style not in ("function", "stdio"):
             raise BadTask(f"style '{style}'; there are function, stdio and unittest")
         run = self._call if style == "function" else self._print
-        for name, test in list_tests(task):
+        drawn = drawn_tests(self._sandbox, task, limits)
+        for name, test in list_tests({**task, "drawn": drawn}):
             yield name, run(task, program, test, limits)
 
     def _call(
@@ -258,19 +261,19 @@ def limits_of(task: dict[str, Any]) -> Limits:
 
 
 def list_tests(task: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """All tests with a name each, the visible ones first.
+    """All tests with a name each: visible, hidden, then those drawn for this call.
 
     Raises:
         BadTask: there are none, or one is no dictionary.
     """
     found: list[tuple[str, dict[str, Any]]] = []
-    for kind in ("visible", "hidden"):
-        tests = task.get(f"{kind}_tests") or []
+    for kind, key in (("visible", "visible_tests"), ("hidden", "hidden_tests"), ("drawn", "drawn")):
+        tests = task.get(key) or []
         if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
-            raise BadTask(f"{kind}_tests must be a list of dictionaries")
+            raise BadTask(f"{key} must be a list of dictionaries")
         found += [(f"{kind} test {number}", test) for number, test in enumerate(tests, 1)]
     if not found:
-        raise BadTask("it has neither visible_tests nor hidden_tests")
+        raise BadTask("it has no visible_tests, hidden_tests or drawn_tests")
     return found
 
 

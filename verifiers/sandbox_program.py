@@ -38,8 +38,8 @@ def run(limits: Limits, request_fd: int, report_fd: int, output_fd: int, channel
         case "serve":
             _end(report_fd, _serve(request["program"], channel))
         case _:
-            wanted = (request[key] for key in ("source", "module", "name"))
-            ended = sandbox_units.run_test(*wanted, channel)
+            source, module, name = (request[key] for key in ("source", "module", "name"))
+            ended = sandbox_units.run_test(source, module, name, channel)
             _end(report_fd, value_report(ended, limits.output_bytes))
     return 0
 

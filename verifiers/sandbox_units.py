@@ -15,6 +15,7 @@ from typing import Any
 
 from verifiers.code_values import NotAValue, from_tree, read_message, to_bytes, to_tree
 
+MAX_MESSAGE = 1 << 26  # bytes
 _HEADER = 4  # bytes, the length of a message
 
 
@@ -143,7 +144,12 @@ def _send(stream: Any, message: list[Any]) -> None:
 
 def _receive(stream: Any) -> bytes | None:
     header = _exactly(stream, _HEADER)
-    return None if header is None else _exactly(stream, int.from_bytes(header, "big"))
+    if header is None:
+        return None
+    length = int.from_bytes(header, "big")
+    if length > MAX_MESSAGE:
+        raise ProgramError(f"it announced a message of {length:,} bytes")
+    return _exactly(stream, length)
 
 
 def _exactly(stream: Any, n: int) -> bytes | None:

@@ -136,7 +136,7 @@ def test_a_task_that_cannot_be_used_is_broken_and_not_the_programs_fault() -> No
     with Grader("landlock") as grader:
         for task, words in [
             ({**ADD, "style": "prose"}, "there are function, stdio and unittest"),
-            ({**ADD, "hidden_tests": []}, "neither visible_tests nor hidden_tests"),
+            ({**ADD, "hidden_tests": []}, "no visible_tests, hidden_tests or drawn_tests"),
             ({**ADD, "hidden_tests": [{"args": [1, 2]}]}, "needs args, expected and entry_point"),
             (
                 {**ADD, "checker": {"type": "python", "source": "x"}},
@@ -176,6 +176,91 @@ def test_a_checker_program_decides_where_many_answers_are_right() -> None:
         verdict = grader.grade(task, "def add(a, b): return 4")
         assert verdict.outcome is Outcome.WRONG
         assert "checker raised ZeroDivisionError" in verdict.detail
+
+
+def test_tests_are_drawn_by_seed_from_a_generator_and_a_reference() -> None:
+    generator = (
+        "import random\n"
+        "def draw(seed):\n"
+        "    rng = random.Random(seed)\n"
+        "    return [rng.randrange(10 ** 9), rng.randrange(10 ** 9)]\n"
+    )
+    drawn = {"generator": generator, "reference": RIGHT, "count": 3}
+    task = {"style": "function", "entry_point": "add", "time_limit_s": 20, "drawn_tests": drawn}
+    spy = "def add(a, b): return [a, b]"
+    with Grader("landlock") as grader:
+        assert grader.grade(task, RIGHT).outcome is Outcome.CORRECT
+        seen = [grader.grade({**task, "seed": seed}, spy).detail for seed in (1, 2, 1)]
+        assert seen[0] == seen[2] != seen[1]
+        text = generator.replace("return [", "return '%d %d' % (").replace("9)]", "9))")
+        adding = "print(sum(map(int, input().split())))"
+        drawn |= {"generator": text, "reference": adding}
+        assert grader.grade({**task, "style": "stdio"}, adding).outcome is Outcome.CORRECT
+        assert grader.grade({**task, "style": "stdio"}, "print(3)").outcome is Outcome.WRONG
+        drawn["reference"] = "1 / 0"
+        verdict = grader.grade({**task, "style": "stdio"}, adding)
+        assert verdict.outcome is Outcome.BROKEN
+        assert "its reference solution raised ZeroDivisionError" in verdict.detail
+
+
+UNITS = {
+    "style": "unittest",
+    "time_limit_s": 5,
+    "test_file": """
+import unittest
+from solution import add, LIMIT
+def test_numbers():
+    assert add(1, 2) == 3
+class Types(unittest.TestCase):
+    def test_lists(self):
+        self.assertEqual(add([1], [(2,)]), [1, (2,)])
+    def test_errors(self):
+        with self.assertRaises(TypeError):
+            add(1, "x")
+    def test_constants(self):
+        self.assertEqual(LIMIT, {"b": 1, "a": 2})
+""",
+    "expected_tests": [
+        "test_numbers", "Types.test_lists", "Types.test_errors", "Types.test_constants"
+    ],
+}  # fmt: skip
+LIMIT = 'LIMIT = {"b": 1, "a": 2}\n'
+
+
+@pytest.mark.parametrize(
+    ("program", "outcome", "words"),
+    [
+        (RIGHT, Outcome.CORRECT, ""),
+        ("def add(a, b): return 3", Outcome.WRONG, "Types.test_lists: failed: AssertionError"),
+        ("class A: __eq__ = lambda *x: True\ndef add(a, b): return A()", Outcome.WRONG, "plain"),
+        ("import os\ndef add(a, b): os._exit(0)", Outcome.WRONG, "its process ended"),
+        ("import os\nos._exit(0)", Outcome.WRONG, "its process ended"),
+        ("import sys\ndef add(a, b): sys.exit(0)", Outcome.WRONG, "SystemExit"),
+        ("import os\ndef add(a, b): os.write(6, b'\\0\\0\\0\\4null')", Outcome.WRONG, "it sent"),
+        ("import os\nos.write(6, b'\\xff' * 100)\n" + RIGHT, Outcome.WRONG, ""),
+        ("import unittest\nunittest.TestCase.run = lambda *x: None", Outcome.WRONG, "add"),
+        ('import os\nos.write(4, b\'["value",["list"]]\')\n' + RIGHT, Outcome.WRONG, ""),
+        ("def add(a, b): raise __import__('unittest').SkipTest", Outcome.WRONG, "SkipTest"),
+    ],
+)
+def test_unit_tests_believe_nothing_but_values(program: str, outcome: Outcome, words: str) -> None:
+    with Grader("landlock") as grader:
+        verdict = grader.grade(UNITS, LIMIT + program)
+        assert verdict.outcome is outcome, verdict
+        assert words in verdict.detail
+
+
+def test_a_skipped_or_unlisted_unit_test_does_not_count_as_passed() -> None:
+    skipping = UNITS["test_file"].replace(
+        "    def test_errors", "    @unittest.skip('later')\n    def test_errors"
+    )
+    with Grader("landlock") as grader:
+        verdict = grader.grade({**UNITS, "test_file": skipping}, LIMIT + RIGHT)
+        assert "Types.test_errors: skipped: later" in verdict.detail
+        verdict = grader.grade({**UNITS, "expected_tests": ["test_numbers"]}, LIMIT + RIGHT)
+        assert "the file has 4 tests, 1 are expected" in verdict.detail
+        verdict = grader.grade({**UNITS, "expected_tests": ["test_more"]}, LIMIT + RIGHT)
+        assert "it is not in the test file" in verdict.detail
 
 
 def test_nothing_outlives_a_grader_that_is_killed(tmp_path: Path) -> None:

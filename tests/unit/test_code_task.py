@@ -57,7 +57,7 @@ def test_visible_and_hidden_tests_both_count() -> None:
     assert [name for name, _ in list_tests(task)] == [
         "visible test 1", "hidden test 1", "hidden test 2"
     ]  # fmt: skip
-    with pytest.raises(BadTask, match="neither"):
+    with pytest.raises(BadTask, match="no visible_tests, hidden_tests or drawn_tests"):
         list_tests({})
     with pytest.raises(BadTask, match="list of dictionaries"):
         list_tests({"hidden_tests": [1]})
