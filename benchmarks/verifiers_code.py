@@ -11,7 +11,7 @@ from verifiers.sandbox import Sandbox
 from verifiers.sandbox_confine import Limits
 
 PYTHON = os.path.realpath(sys.executable)  # without what a virtual environment adds to a start
-PROGRAMS = 200  # per repetition and side
+PROGRAMS = 100  # per repetition and side
 LIMITS = Limits(wall_s=60.0)
 CALL = {"do": "call", "program": "def f(x):\n    return x", "entry_point": "f", "args": [1]}
 PRINT = {"do": "print", "program": "print(input())", "input": "1\n"}

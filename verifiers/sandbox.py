@@ -92,22 +92,20 @@ class Sandbox:
 
     def start(self) -> None:
         """Start the fork server in the strongest way that works here, and prove that it works."""
-        reasons = []
-        candidates = self._ways or [way for way in ways() if self._use in (None, way.strength)]
-        for way in candidates:
-            strength, setup, command = way
+        reasons: list[str] = []
+        for way in self._ways or [way for way in ways() if self._use in (None, way.strength)]:
             try:
-                found = self._launch(setup, command)
+                found = self._launch(way.setup, way.command)
                 self._prove()
             except SandboxError as error:
                 self.stop()
-                reasons.append(f"{strength}: {error}")
+                reasons.append(f"{way.strength}: {error}")
                 continue
             self._ways = [way]
-            self.strength = strength
-            self.description = _describe(strength, command, found, reasons)
+            self.strength = way.strength
+            self.description = _describe(way, found, reasons)
             break
-        if not self.strength or STRENGTHS.index(self.strength) < STRENGTHS.index(self._require):
+        if not self.running or STRENGTHS.index(self.strength) < STRENGTHS.index(self._require):
             self.stop()
             raise TooWeak(
                 f"programs need a sandbox of at least '{self._require}', and this machine "
@@ -290,9 +288,9 @@ def _ran(one: _Running) -> Ran:
     )
 
 
-def _describe(strength: str, command: list[str], found: dict[str, Any], reasons: list[str]) -> str:
-    if strength == "namespaces":
+def _describe(way: Way, found: dict[str, Any], reasons: list[str]) -> str:
+    if way.strength == "namespaces":
         user = "" if found["user_namespaces"] else ", no user namespaces"
-        return f"namespaces (bubblewrap {command[0]}, seccomp{user})"
+        return f"namespaces (bubblewrap {way.command[0]}, seccomp{user})"
     why = f"; {'; '.join(reasons)}" if reasons else ""
     return f"landlock (Landlock ABI {found['abi']}, seccomp, no private /tmp{why})"

@@ -1,5 +1,6 @@
 """The sandbox itself: limits, what is left behind, and what happens when it fails."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,9 +13,11 @@ import pytest
 
 from verifiers.code import Grader
 from verifiers.code_failure import ended
+from verifiers.pool import Limits as PoolLimits
+from verifiers.pool import VerifierPool
 from verifiers.sandbox import Sandbox, SandboxError, TooWeak
 from verifiers.sandbox_confine import Limits
-from verifiers.verdict import Outcome
+from verifiers.verdict import Outcome, Verdict
 
 LIMITS = Limits(wall_s=20.0, memory_mib=128, output_bytes=1 << 16)
 ADD = {
@@ -285,6 +288,23 @@ def test_nothing_outlives_a_grader_that_is_killed(tmp_path: Path) -> None:
     while any(Path(f"/proc/{pid}/exe").exists() and not is_zombie(pid) for pid in family):
         assert time.monotonic() < end, "a process of the sandbox is still there"
         os.sched_yield()
+
+
+def test_a_worker_of_the_pool_keeps_its_sandbox_from_job_to_job(tmp_path: Path) -> None:
+    async def inside() -> list[Verdict]:
+        limits = PoolLimits(deadline_s=60, cpu_s=60, memory_mib=4096)
+        entry = f"{Path(__file__).with_name('code_worker.py')}:judge"
+        async with VerifierPool(entry, 1, limits, tmp_path / "log", ["landlock"]) as pool:
+            jobs: list[dict[str, object]] = [{"who": True}]
+            jobs += 3 * [{"task": ADD, "program": RIGHT}]
+            jobs += [{"task": ADD, "program": "import os\nos._exit(0)"}, {"who": True}]
+            return [await pool.verify(job) for job in jobs]
+
+    first, *judged, last = asyncio.run(inside())
+    outcomes = [verdict.outcome for verdict in judged]
+    assert outcomes == 3 * [Outcome.CORRECT] + [Outcome.WRONG]
+    assert first.answer == last.answer, "one worker judged them all"
+    assert children() == []
 
 
 @pytest.mark.slow
