@@ -13,8 +13,13 @@ from verifiers.sandbox_confine import Limits
 PYTHON = os.path.realpath(sys.executable)  # without what a virtual environment adds to a start
 PROGRAMS = 100  # per repetition and side
 LIMITS = Limits(wall_s=60.0)
-CALL = {"do": "call", "program": "def f(x):\n    return x", "entry_point": "f", "args": [1]}
-PRINT = {"do": "print", "program": "print(input())", "input": "1\n"}
+CALL: dict[str, object] = {
+    "do": "call",
+    "program": "def f(x):\n    return x",
+    "entry_point": "f",
+    "args": [1],
+}
+PRINT: dict[str, object] = {"do": "print", "program": "print(input())", "input": "1\n"}
 TASK = {
     "style": "function",
     "entry_point": "f",

@@ -31,7 +31,7 @@ from verifiers.code_compare import (
 )
 from verifiers.code_draw import drawn_tests
 from verifiers.code_failure import BadTask, Failure, ended, returned
-from verifiers.code_values import NotAValue, from_tree, to_tree
+from verifiers.code_values import NotAValue, Tree, to_tree
 from verifiers.sandbox import Sandbox, SandboxError
 from verifiers.sandbox_confine import Limits
 from verifiers.verdict import Outcome, Verdict, broken, unparsed, wrong
@@ -187,7 +187,7 @@ class Grader:
             return failure
         checker = checker_of(task)
         if isinstance(checker, str):
-            return self._check(checker, list(test["args"]), from_tree(value), test["expected"])
+            return self._check(checker, ["list", *args], value, expected)
         return _wrong(value_difference(expected, value, checker))
 
     def _print(
@@ -210,8 +210,11 @@ class Grader:
             return self._check(checker, given, text, expected)
         return _wrong(output_difference(expected, ran.output, checker))
 
-    def _check(self, source: str, given: Any, found: Any, expected: Any) -> Failure | None:
+    def _check(self, source: str, given: Tree, found: Tree, expected: Tree) -> Failure | None:
         """Ask the task's checker, in a sandbox of its own. Only `True` is a yes.
+
+        The values go there as trees: a program can return a set whose members all have the same
+        hash, which would take ages to build out here.
 
         A checker that raises or exceeds its limits on this answer is asked about the expected one:
         if it does not accept that, the task is broken, else the answer is at fault.
@@ -226,9 +229,9 @@ class Grader:
         return Failure(failure.outcome, f"the task's checker {failure.detail}")
 
     def _ask(
-        self, source: str, given: Any, found: Any, expected: Any
-    ) -> tuple[Any, Failure | None]:
-        args = [to_tree(x) for x in (given, found, expected)]
+        self, source: str, given: Tree, found: Tree, expected: Tree
+    ) -> tuple[Tree, Failure | None]:
+        args = [given, found, expected]
         request = {"do": "call", "program": source, "entry_point": "check", "args": args}
         return returned(self._sandbox.run(request, CHECKER_LIMITS), CHECKER_LIMITS)
 

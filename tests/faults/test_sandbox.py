@@ -175,6 +175,13 @@ def test_a_checker_program_decides_where_many_answers_are_right() -> None:
             ("def add(a, b): return 3.0", Outcome.WRONG),
         ]:
             assert grader.grade(task, program).outcome is outcome
+        forged = (  # sent past the encoder: numbers of one hash, unsorted
+            "import json, os\n"
+            "members = [n * (2 ** 61 - 1) for n in range(4)] + ['x' * 60000]\n"
+            "os.write(4, json.dumps(['value', ['set', *members]]).encode())\n"
+            "os._exit(0)"
+        )
+        assert grader.grade(task, forged).outcome is Outcome.WRONG
         task["checker"]["source"] = "def check(inp, out, exp): return 1 / (out == exp) == 1"
         verdict = grader.grade(task, "def add(a, b): return 4")
         assert verdict.outcome is Outcome.WRONG
