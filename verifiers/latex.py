@@ -7,7 +7,8 @@ A node is a tuple (kind, ...); equal trees are equal tuples:
     ("fn", name, a)   ("root", a, n)   ("log", base, a)   ("binom", n, k)
     ("list", items) ("set", items) ("bracket", "(" or "[", items, ")" or "]") ("union", items)
     ("relation", operators, sides)   ("matrix", brackets, rows)   ("ratio", items)
-    ("based", digits, base)
+    ("based", digits, base)   ("intersection" | "difference", a, b)   ("dots",)
+    ("big", name, lower, upper, body) a sum, integral, limit, ...: read, never computed
 The text is data: nothing in it is looked up, called or evaluated, and its length and the depth of
 its nesting are bounded.
 """
@@ -16,34 +17,24 @@ import re
 from fractions import Fraction
 from typing import Any
 
+from verifiers.cursor import Cursor
 from verifiers.tokens import NotMathematics, Token, tokens
+from verifiers.vocabulary import (
+    ACCENTS,
+    BASES,
+    BIG,
+    DOTS,
+    FUNCTIONS,
+    GREEK,
+    INVERSE,
+    PRODUCT_STARTS,
+    RELATIONS,
+    SET_SIGNS,
+)
 
 Node = tuple[Any, ...]
 
 MAX_LENGTH = 2000
-MAX_DEPTH = 120  # of calls; a pair of parentheses takes four
-MAX_TERMS = 300  # keeps every walk over a tree far from Python's recursion limit
-
-FUNCTIONS = frozenset(
-    {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan"}
-    | {"sinh", "cosh", "tanh", "ln", "exp", "log"}
-)
-INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-GREEK = frozenset(
-    {"alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "iota"}
-    | {"kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "varphi"}
-    | {"chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi"}
-    | {"Psi", "Omega", "infty", "ell"}
-)
-PRODUCT_STARTS = (
-    FUNCTIONS
-    | GREEK
-    | {"pi", "frac", "dfrac", "tfrac", "sqrt", "binom", "dbinom", "tbinom", "lvert"}
-)
-RELATIONS = {
-    "=": "=", "<": "<", ">": ">", "lt": "<", "gt": ">", "le": "<=", "leq": "<=", "leqslant": "<=",
-    "ge": ">=", "geq": ">=", "geqslant": ">=", "ne": "!=", "neq": "!=", "approx": "~", "in": "in",
-}  # fmt: skip
 
 
 def read(text: str) -> Node:
@@ -57,41 +48,18 @@ def read(text: str) -> Node:
     return Reader(tokens(text)).whole()
 
 
-class Reader:
+class Reader(Cursor):
     """Recursive descent over the tokens, one method per level of precedence."""
 
     def __init__(self, found: list[Token]) -> None:
-        self._tokens = [*found, Token("end", "", False)]
-        self._at = 0
-        self._depth = 0
-        self._terms = 0
+        super().__init__(found)
         self._in_bars = 0
-
-    @property
-    def _next(self) -> Token:
-        return self._tokens[self._at]
-
-    def _take(self) -> Token:
-        token = self._tokens[self._at]
-        self._at += 1
-        return token
-
-    def _is(self, *values: str) -> bool:
-        return self._next.kind in ("mark", "command", "text") and self._next.value in values
-
-    def _accept(self, *values: str) -> bool:
-        if self._is(*values):
-            self._at += 1
-            return True
-        return False
-
-    def _expect(self, value: str) -> None:
-        if not self._accept(value):
-            raise NotMathematics(f"'{value}' is missing before '{self._next.value or 'its end'}'")
 
     def whole(self) -> Node:
         if self._next.kind == "end":
             raise NotMathematics("it is empty")
+        if self._accept("approx"):
+            return ("relation", ("~",), (("sym", "the answer"), self.whole()))
         items = self._items()
         if self._next.kind != "end":
             raise NotMathematics(f"'{self._next.value}' is not understood where it stands")
@@ -100,7 +68,7 @@ class Reader:
     def _items(self) -> list[Node]:
         items = [self._relation()]
         while self._accept(",", ";", "or", "and", "vee", "lor"):
-            self._accept("and", "or")  # "1, 2, and 3"
+            self._accept("and", "or", ",")  # "1, 2, and 3"
             items.append(self._relation())
         return items
 
@@ -131,10 +99,15 @@ class Reader:
         return ("ratio", tuple(items)) if len(items) > 1 else items[0]
 
     def _union(self) -> Node:
-        items = [self._sum()]
-        while self._accept("cup"):
-            items.append(self._sum())
-        return ("union", tuple(items)) if len(items) > 1 else items[0]
+        left = self._sum()
+        while self._next.kind == "command" and self._next.value in SET_SIGNS:
+            sign = SET_SIGNS[self._take().value]
+            right = self._sum()
+            if sign == "union":
+                left = (sign, (*(left[1] if left[0] == sign else (left,)), right))
+            else:
+                left = (sign, left, right)
+        return left
 
     def _sum(self) -> Node:
         if self._accept("pm"):
@@ -225,7 +198,10 @@ class Reader:
             elif self._accept("degree"):
                 node = self._degrees(node)
             elif node[0] == "num" and self._accept("_"):
-                node = ("based", node[1], self._argument())
+                base = self._argument()
+                if base[0] == "text" and base[1] in BASES:
+                    base = ("num", Fraction(BASES[base[1]]))
+                node = ("based", node[1], base)
             else:
                 return node
 
@@ -256,16 +232,9 @@ class Reader:
         self._depth -= 1
         return node
 
-    def _enter(self) -> None:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise NotMathematics(f"it is nested more than {MAX_DEPTH} deep")
-
     def _atom(self) -> Node:
         self._enter()
-        self._terms += 1
-        if self._terms > MAX_TERMS:
-            raise NotMathematics(f"it has more than {MAX_TERMS} terms")
+        self._count_term()
         token = self._next
         if token.kind == "digit" or (token.kind == "mark" and token.value == "."):
             node = self._number()
@@ -364,10 +333,21 @@ class Reader:
             return self._function(name)
         if name in GREEK:
             return self._symbol(name)
+        if name in BIG:
+            return self._big(name)
+        if name in DOTS:
+            return ("dots",)
+        if name in ACCENTS:
+            start = self._at
+            self._argument()
+            letters = "".join(
+                t.value for t in self._tokens[start : self._at] if t.value not in "{}"
+            )
+            return self._symbol(f"{name} {letters}")
         match name:
             case "pi":
                 return ("const", "pi")
-            case "frac" | "dfrac" | "tfrac":
+            case "frac" | "dfrac" | "tfrac" | "cfrac":
                 return ("div", self._argument(), self._argument())
             case "binom" | "dbinom" | "tbinom":
                 return ("binom", self._argument(), self._argument())
@@ -377,11 +357,15 @@ class Reader:
                     degree = self._sum()
                     self._expect("]")
                 return ("root", self._argument(), degree)
-            case "angle":
+            case "angle" | "triangle":
                 letters = ""
                 while self._next.kind == "letter":
                     letters += self._take().value
-                return ("sym", f"angle {letters}")
+                return ("sym", f"{name} {letters}")
+            case "lfloor" | "lceil":
+                inside = self._sum()
+                self._expect("r" + name[1:])
+                return ("fn", "floor" if name == "lfloor" else "ceiling", inside)
             case "emptyset" | "varnothing":
                 return ("set", ())
             case "lvert":
@@ -401,6 +385,19 @@ class Reader:
         inside = self._function_argument()
         node: Node = ("fn", name, inside) if base is None else ("log", base, inside)
         return node if exponent is None else ("pow", node, exponent)
+
+    def _big(self, name: str) -> Node:
+        """A sum, integral, limit and the like, for comparing it as it is written."""
+        bounds: dict[str, Node] = {"_": (), "^": ()}
+        while self._is("_", "^"):
+            bounds[self._take().value] = self._argument()
+        return ("big", name, bounds["_"], bounds["^"], self._relation_side())
+
+    def _relation_side(self) -> Node:
+        self._enter()
+        node = self._product()
+        self._depth -= 1
+        return node
 
     def _function_argument(self) -> Node:
         r"""One bracket or group, or the terms side by side up to the next function: `2\pi x`."""

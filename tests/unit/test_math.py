@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verifiers import algebra
-from verifiers.answer import final_answer, plain_number
+from verifiers.answer import final_answer
 from verifiers.latex import read
 from verifiers.math import VERSION, verify_math
+from verifiers.numerals import numeral
+from verifiers.rational import TooLarge, rational
 from verifiers.tokens import NotMathematics
 from verifiers.verdict import Outcome
 
@@ -26,10 +27,10 @@ def outcome(gold: str, answer: str) -> Outcome:
 ACCEPTED = {
     "42": [
         "42", " 42 ", "42.", "42.0", "+42", "042", "x=42", "f(3) = 42", "\\text{42}", "\\ 42\\ ",
-        "\\left(42\\right)", "\\displaystyle 42", "\\frac{84}{2}", "$42$", "42\\text{ cm}", "\\$42",
+        "\\left(42\\right)", "\\displaystyle 42", "$42$", "42\\text{ cm}", "\\$42",
         "4.2\\times 10^1", "42^\\circ", "42 \\text{ square meters}",
     ],
-    "-5": ["-5", "\u22125", "- 5", "(-5)", "-\\frac{10}{2}", "x = -5.0"],
+    "-5": ["-5", "\u22125", "- 5", "(-5)", "x = -5.0"],
     "\\frac{3}{4}": [
         "3/4", "0.75", ".75", "\\dfrac34", "\\frac34", "\\frac{-3}{-4}", "75\\%",
         "\\frac{\\,3\\,}{4}",
@@ -170,7 +171,7 @@ def test_integers_of_any_length_are_compared_to_the_last_digit() -> None:
         ("\\fbox{4}", "4"),
         ("\\boxed{3} or \\boxed{4", None),
         ("\\boxed", None),
-        ("\\boxed{}", ""),
+        ("\\boxed{}", None),
         ("\\boxedfigure{4}", None),
         ("Answer: 4", "4"),
         ("**Answer:** $4$", "4"),
@@ -291,16 +292,18 @@ def test_a_tree_says_what_the_text_says() -> None:
 
 
 def test_arithmetic_with_fractions_is_exact_and_bounded() -> None:
-    assert algebra.rational(read("\\frac{1}{3}+\\frac{1}{6}")) == Fraction(1, 2)
-    assert algebra.rational(read("2^{-3}\\cdot 5!")) == 15
-    assert algebra.rational(read("\\binom{5}{2}-|-3|")) == 7
-    assert algebra.rational(read("\\sqrt{4}")) is None
-    assert algebra.rational(read("\\frac{1}{0}")) is None
-    with pytest.raises(algebra.TooLarge):
-        algebra.rational(read("2^{20001}"))
+    assert rational(read("\\frac{1}{3}+\\frac{1}{6}")) == Fraction(1, 2)
+    assert rational(read("2^{-3}\\cdot 5!")) == 15
+    assert rational(read("\\binom{5}{2}-|-3|")) == 7
+    assert rational(read("\\sqrt{4}")) is None
+    assert rational(read("\\frac{1}{0}")) is None
+    with pytest.raises(TooLarge):
+        rational(read("2^{20001}"))
 
 
 def test_a_plain_number_is_read_with_ascii_digits_only() -> None:
-    assert plain_number("-1,234.50") == Fraction(-2469, 2)
-    assert plain_number("٣") is None
-    assert plain_number("1_000") is None
+    read_number = numeral("-1,234.50")
+    assert read_number is not None
+    assert read_number.value == Fraction(-2469, 2)
+    assert numeral("٣") is None
+    assert numeral("1_000") is None
