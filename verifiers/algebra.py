@@ -1,8 +1,8 @@
 """Whether two expressions are equal, exactly. The only place that imports sympy, and only for what
 exact normal forms cannot tell.
 
-Every yes has two witnesses that share no code: normal forms or sympy say that the expressions are
-equal, and their values agree (verifiers/numeric.py). Nothing is computed before its size is
+Every yes has two witnesses that share no code: normal forms, a separation bound or sympy say that the
+expressions are equal, and their values agree (verifiers/numeric.py). Nothing is computed before its size is
 bounded: `9^{9^9}` and `(10^9)!` are refused, not evaluated.
 """
 
@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from verifiers import exact, numeric
+from verifiers import algebraic, exact, numeric
 from verifiers.latex import Node
 from verifiers.numeric import FUNCTIONS
 from verifiers.rational import TooLarge, rational
@@ -51,12 +51,12 @@ def equal(a: Node, b: Node, short_cuts: bool = True) -> bool:
     names = _check_size(a, b)
     if names is None:
         return False
-    settled = exact.settle(a, b) if short_cuts else None
+    settled = _settle(a, b, names) if short_cuts else None
     if settled is False:
         return False
     same = numeric.agree(a, b, names)
     if settled and not same:
-        raise Disagreement("normal forms say that it is equal, its values differ")
+        raise Disagreement("algebra says that it is equal, its values differ")
     if settled or not same:
         return same
     if not _proved(a, b):
@@ -73,8 +73,16 @@ def witnesses(a: Node, b: Node) -> Witnesses:
     names = _check_size(a, b)
     if names is None:
         return Witnesses(False, False)
-    symbolic = exact.settle(a, b)
+    symbolic = _settle(a, b, names)
     return Witnesses(_proved(a, b) if symbolic is None else symbolic, numeric.agree(a, b, names))
+
+
+def _settle(a: Node, b: Node, names: set[str]) -> bool | None:
+    """Whether they are equal, without sympy; None when only sympy can tell."""
+    settled = exact.settle(a, b)
+    if settled is None and not names:
+        settled = algebraic.is_zero(("add", a, ("neg", b)))
+    return settled
 
 
 def preload() -> None:

@@ -5,6 +5,7 @@ Everything here takes time linear in the length of the text, whatever the text i
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from verifiers.rules import STRICT, MathRules
@@ -79,7 +80,7 @@ def _boxed(text: str) -> Final | None:
     others = dict.fromkeys(box.content.strip() for box in closed if box.content)
     answer = last.content.strip()
     others.pop(answer, None)
-    between = [text[a.end : b.start] for a, b in zip(closed, closed[1:], strict=False)]
+    between = [text[a.end : b.start] for a, b in pairwise(closed)]
     joined = all(_JOINT.fullmatch(words) for words in between)
     after = text[last.end : last.end + 100].partition("\n\n")[0]
     if _OR_ELSE.match(after):

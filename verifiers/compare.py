@@ -31,7 +31,7 @@ def same(gold: Node, answer: Node, how: Manner) -> bool:
         return True
     gold_name, gold_value = without_name(gold, gold, how)
     answer_name, answer_value = without_name(answer, gold, how)
-    if how.rules.interval_for_inequality and _is_interval(gold) != _is_interval(answer):
+    if how.rules.interval_for_inequality and (_is_interval(gold) or _is_interval(answer)):
         intervals = as_interval(gold), as_interval(answer)
         if None not in intervals:
             return _same_value(intervals[0] or (), intervals[1] or (), how)
@@ -46,7 +46,7 @@ def _is_interval(node: Node) -> bool:
     r"""An interval or union, `x \in` in front or not."""
     if node[0] == "relation" and node[1] == ("in",):
         node = node[2][1]
-    return node[0] in ("bracket", "union")
+    return node[0] in ("bracket", "union") or node == ("sym", "mathbb R")
 
 
 def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node]:
@@ -66,7 +66,8 @@ def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node
         if not signs:
             return (None, sides[0]) if not is_name(sides[0]) else (None, node)
     name, values = (sides[0], sides[1:]) if is_name(sides[0]) else (None, sides)
-    if name is not None and algebra.symbols(name) & algebra.symbols(("all", *values)):
+    defined = name[1] if name is not None and name[0] == "mul" else name  # of f(x), it is f
+    if defined is not None and algebra.symbols(defined) & algebra.symbols(("all", *values)):
         return None, node
     if name is None and (is_plain(sides[0]) or algebra.symbols(("all", *sides))):
         return None, node
@@ -165,7 +166,7 @@ def _is_decimal(node: Node) -> bool:
 def _rename_constant(gold: Node, answer: Node) -> Node | None:
     """The answer with its constant of integration, a term of its own, called C as in the gold."""
     constant = ("sym", "C")
-    if constant not in _terms(gold) or "C" in algebra.symbols(answer):
+    if gold[0] != "add" or constant not in _terms(gold) or "C" in algebra.symbols(answer):
         return None
     for other in (("sym", "c"), ("sym", "k"), ("sym", "K")):
         used = other[1] in algebra.symbols(gold)

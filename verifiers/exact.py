@@ -46,6 +46,19 @@ def settle(a: Node, b: Node) -> bool | None:
     return None if forms.opaque else False
 
 
+def multiple_of_pi(node: Node) -> Fraction | None:
+    """The rational number that an expression is, divided by pi; None if it is no multiple of pi."""
+    forms = Forms()
+    try:
+        top, bottom = forms.quotient(node)
+    except NoForm:
+        return None
+    if not top:
+        return Fraction(0)
+    pi = frozenset({(("const", "pi"), Fraction(1))})
+    return top[pi] if bottom == {ONE: 1} and set(top) == {pi} else None
+
+
 class Forms:
     """Brings trees into normal form; `opaque` says whether something was kept whole."""
 

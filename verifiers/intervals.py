@@ -14,6 +14,8 @@ def as_interval(node: Node) -> Node | None:
     match node:
         case ("bracket", _, (_, _), _) | ("union", _):
             return node
+        case ("sym", "mathbb R"):
+            return ("bracket", "(", (("neg", INFINITY), INFINITY), ")")
         case ("relation", ("in",), (("sym", _), inside)):
             return as_interval(inside)
         case ("relation", signs, sides):

@@ -370,7 +370,9 @@ class Reader(Cursor):
                 return ("set", ())
             case "lvert":
                 return self._bars("rvert")
-            case "begin pmatrix" | "begin bmatrix" | "begin vmatrix" | "begin array":
+            case (
+                "begin pmatrix" | "begin bmatrix" | "begin vmatrix" | "begin matrix" | "begin array"
+            ):
                 return self._matrix(name.removeprefix("begin "))
         raise NotMathematics(f"'\\{name}' is not understood")
 

@@ -6,6 +6,7 @@ expressions go to algebra. What is convention is in verifiers/rules.py.
 """
 
 import re
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 from verifiers import algebra
@@ -121,10 +122,14 @@ def _judge_several(reference: _Reference, final: Final, asked: Asked, how: Manne
             together = _judge(reference, ", ".join(answers), asked, how)
             if together.outcome is Outcome.CORRECT:
                 return together
-        verdicts = [_judge(reference, answer, asked, how) for answer in answers]
-        broken_one = [v for v in verdicts if v.outcome is Outcome.BROKEN]
-        if broken_one or all(v.outcome is Outcome.CORRECT for v in verdicts):
-            return (broken_one or verdicts)[-1]
+        verdict = _judge(reference, final.text, asked, how)
+        # The others may be written in any way, if only they have the same value.
+        lenient = replace(how.rules, unevaluated=True, unsimplified=True)
+        others = (_judge(reference, o, NOTHING, how._replace(rules=lenient)) for o in final.others)
+        if verdict.outcome is not Outcome.CORRECT or all(
+            other.outcome is Outcome.CORRECT for other in others
+        ):
+            return verdict
     return wrong(shown, "several different final answers", VERSION)
 
 
@@ -230,20 +235,29 @@ def _same_text(reference: _Reference, answer: str, asked: Asked, how: Manner) ->
         return reference.words == words(answer, wrapped_only=False)
     if reference.choice and (chosen := _same_choice(reference, answer, asked, how)) is not None:
         return chosen
-    if reference.text.split() == answer.split():
+    if reference.text.split() == answer.split() or _same_spelling(reference.text, answer):
         return True
     expected, tree = reference.quantity, reference.tree
     if len(answer) > MAX_LENGTH:
         raise NotMathematics(f"it is {len(answer):,} characters long (at most {MAX_LENGTH:,})")
-    found = quantity(answer)
+    found = quantity(answer, nouns=asked.nouns)
     try:
         whole = read(answer)
     except NotMathematics:
         whole = None
-    if whole is not None and not expected.unit and (found.unit != "percent"):
-        if same(tree, whole, how):
-            return True
+    without_units = whole is not None and not expected.unit and found.unit != "percent"
+    if without_units and same(tree, whole, how):
+        return True
     return _same_quantity(expected, tree, found, asked, how)
+
+
+def _same_spelling(gold: str, answer: str) -> bool:
+    r"""Of answers with words: `\text{June 20}` and `\text{June } 20` are the same letter by
+    letter, capital or small."""
+    if not re.search(r"\\text[a-z]*\s*\{[^{}]*[a-zA-Z]{2}", gold):
+        return False
+    gold, answer = (re.sub(r"\\text[a-z]*|[{}\s~]", "", text).casefold() for text in (gold, answer))
+    return gold == answer
 
 
 def _same_quantity(

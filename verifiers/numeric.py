@@ -32,8 +32,8 @@ def agree(a: Node, b: Node, names: set[str]) -> bool:
     Raises:
         TooLarge: an intermediate value is above 10^6000.
     """
-    if not names and (certain := _interval_agree(a, b)) is not None:
-        return certain
+    if not names and _are_apart(a, b):
+        return False
     import mpmath
 
     is_complex = not names or _mentions(a, "i") or _mentions(b, "i")
@@ -186,20 +186,33 @@ def _function(name: str, x: Any) -> Any:
     return getattr(mpmath, FUNCTIONS.get(name, name))(x)  # `name` is one of the reader's
 
 
-def _interval_agree(a: Node, b: Node) -> bool | None:
-    """Of two constants: False if their intervals are apart, True if they overlap and are so narrow
-    that no honest answer lies between; None when interval arithmetic cannot tell."""
+def is_below(node: Node, bits: int) -> bool | None:
+    """Whether a real constant is certainly below 2^-bits in size, or certainly not 0; None when
+    interval arithmetic cannot tell."""
+    found = _enclosed(node, 2 * bits + 64)
+    if found is None:
+        return None
+    if 0 not in found:
+        return False
+    return True if max(abs(found.a), abs(found.b)) < found.ctx.mpf(2) ** -bits else None
+
+
+def _are_apart(a: Node, b: Node) -> bool:
+    """Whether interval arithmetic is certain that two constants differ."""
+    found = _enclosed(("add", a, ("neg", b)), int(DIGITS * 3.33))
+    return found is not None and 0 not in found
+
+
+def _enclosed(node: Node, bits: int) -> Any:
+    """An interval around a real constant, computed with so many bits; None if that fails."""
     import mpmath
 
     iv = mpmath.iv
     before = iv.prec
-    iv.prec = int(DIGITS * 3.33)
+    iv.prec = bits
     try:
-        difference = _interval(a, iv) - _interval(b, iv)
-        if 0 not in difference:
-            return False
-        return True if difference.delta < mpmath.mpf(10) ** (20 - DIGITS) else None
-    except (*NO_VALUE, NotImplementedError, TypeError, mpmath.libmp.ComplexResult):
+        return _interval(node, iv)
+    except (*NO_VALUE, NotImplementedError, mpmath.libmp.ComplexResult):
         return None
     finally:
         iv.prec = before
@@ -220,19 +233,43 @@ def _interval(node: Node, iv: Any) -> Any:
             return -_interval(inside, iv)
         case ("percent", inside):
             return _interval(inside, iv) / 100
-        case ("root", inside, ("num", degree)) if degree.denominator == 1 and degree > 0:
-            base = _interval(inside, iv)
-            if base.a > 0:
-                return iv.exp(iv.log(base) / degree.numerator)
-        case ("pow", inside, ("num", power) | ("neg", ("num", power))):
-            base = _interval(inside, iv)
-            if base.a > 0 and power * (1 + abs(iv.log(base).b)) < MAX_LOG:
-                sign = 1 if node[2][0] == "num" else -1
-                return iv.exp(iv.log(base) * sign * power.numerator / power.denominator)
+        case ("root", inside, degree):
+            n = rational(degree)
+            if n is not None and n.denominator == 1 and 2 <= n <= 100:
+                return _interval_power(_interval(inside, iv), 1 / n, iv)
+        case ("pow", inside, exponent):
+            power = rational(exponent)
+            if power is not None:
+                return _interval_power(_interval(inside, iv), power, iv)
         case ("fn", "ln" | "log", inside):
             base = _interval(inside, iv)
             if base.a > 0:
                 return iv.log(base)
-        case ("fn", "sin" | "cos" as name, inside):
-            return getattr(iv, name)(_interval(inside, iv))
+        case ("fn", name, inside) if name in _QUOTIENTS:
+            above, below = (
+                1 if part == "1" else getattr(iv, part)(_interval(inside, iv))
+                for part in _QUOTIENTS[name]
+            )
+            return above / below
     raise NotImplementedError(node[0])
+
+
+_QUOTIENTS = {
+    "sin": ("sin", "1"), "cos": ("cos", "1"), "tan": ("sin", "cos"), "cot": ("cos", "sin"),
+    "sec": ("1", "cos"), "csc": ("1", "sin"),
+}  # fmt: skip
+
+
+def _interval_power(base: Any, power: Fraction, iv: Any) -> Any:
+    """A rational power, real where there is a real one."""
+    if power.denominator == 1 and abs(power) <= 1000:
+        return base ** int(power)
+    if base.b < 0 and power.denominator % 2:
+        size = _interval_power(-base, power, iv)
+        return -size if power.numerator % 2 else size
+    if not base.a > 0:
+        raise NotImplementedError("a power of a number that may be negative")
+    exponent = iv.log(base) * power.numerator / power.denominator
+    if abs(exponent) > MAX_LOG:
+        raise NotImplementedError("a power above 10^6000")
+    return iv.exp(exponent)

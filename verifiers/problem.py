@@ -22,6 +22,7 @@ class Asked(NamedTuple):
     units: frozenset[str] = frozenset()  # that stand behind "in", "how many", "to the nearest"
     choices: tuple[tuple[str, str], ...] = ()  # letter and content
     formulas: frozenset[str] = frozenset()  # formulas in the problem, without spaces and style
+    nouns: frozenset[str] = frozenset()  # words that may stand behind a number as its unit
     tasks: frozenset[str] = frozenset()  # those that directly follow "write", "simplify", ...
 
 
@@ -38,6 +39,15 @@ _FORMS = {
     "expanded": r"\bexpand(?:ed)?\b",
     "rational denominator": r"rationali[sz]e",
 }  # fmt: skip
+NO_NOUNS = frozenset(
+    "and are but can for has have how its less more most least not than that the them then there these"
+    " they this was were what when which who with about above all also any below between both does each"
+    " either equal even ever every except exactly fewer from given great greater half hundred hundreds"
+    " thousand thousands million millions billion dozen dozens double twice triple times into just large"
+    " largest many maximum minimum minus much negative neither never nor none odd one only other over"
+    " percent plus positive same several small smaller smallest some such two three four five six seven"
+    " eight nine ten third thirds quarter quarters fourth under until wrong zero answer correct".split()
+)
 _FORM = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _FORMS.items()}
 _PERCENT = re.compile(r"percent|\\%|%", re.IGNORECASE)
 _UNIT = re.compile(
@@ -76,6 +86,7 @@ def read_problem(text: str) -> Asked:
         frozenset(unit for unit in units if unit),
         _choices(text),
         frozenset(formulas),
+        frozenset(re.findall(r"[a-z]{3,}", text.casefold())) - NO_NOUNS,
         frozenset(tasks),
     )
 

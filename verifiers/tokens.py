@@ -22,13 +22,25 @@ UNICODE = {  # written as LaTeX
 }  # fmt: skip
 IGNORED = frozenset(
     {"left", "right", "displaystyle", "textstyle", "limits", "bf", "rm", "it", "mathstrut"}
+    | {
+        "large",
+        "Large",
+        "LARGE",
+        "huge",
+        "Huge",
+        "small",
+        "normalsize",
+        "underline",
+        "boxed",
+        "fbox",
+    }
     | {"big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr"}
 )
 TEXT = frozenset({"text", "textbf", "textit", "textrm", "mathrm", "mathbf", "mbox", "textnormal"})
 
 _TOKEN = re.compile(
     r"(?P<space>(?:\s|~|\\[,;:! ]|\\q?quad(?![a-zA-Z])|\\(?:text)?color\{[a-zA-Z0-9!]*\}"
-    r"|\\h?phantom(?: *-|\{[^{}]*\})|\\hspace\{[^{}]*\})+)"
+    r"|\\(?:left|right)\.|\\h?phantom(?: *-|\{[^{}]*\})|\\hspace\{[^{}]*\})+)"
     r"|(?<![a-zA-Z\\])(?P<plain>sqrt|sin|cos|tan|ln|log|pi|and|or)(?![a-zA-Z])"
     r"|(?P<text>\\(?:" + "|".join(sorted(TEXT, reverse=True)) + r")\s*\{(?P<words>[^{}\\]*)\})"
     r"|(?P<begin>\\(?P<which>begin|end)\{(?P<name>[a-zA-Z]+)\})"
@@ -82,4 +94,6 @@ def text_tokens(words: str) -> list[Token]:
     named = " ".join(words.casefold().replace(",", " ").split())
     if named == "to":  # 2 to 3
         return [Token("mark", ":", False)]
+    if not named.strip(". "):
+        return []
     return [Token("text", named, False)]

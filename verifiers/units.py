@@ -60,21 +60,24 @@ UNIT_WORDS = sorted(
 )  # fmt: skip
 
 _WRAPPED = r"\\(?:" + "|".join(sorted(TEXT, reverse=True)) + r")\s*\{([^{}\\]*)\}"
+_UNIT = _WRAPPED.replace("|mathbf", "")  # a bold letter is a vector
 _TRAILING = re.compile(
-    _WRAPPED
+    _UNIT
     + r"(?P<power>\^\{?[23]\}?)?$"
     + r"|(?<![a-zA-Z\\{])(?P<bare>[a-zA-Z]{2,12}(?:(?: |/)[a-z]{1,12})*)(?P<raised>\^\{?[23]\}?)?$"
 )
+_ANGLE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)|circ.*circ|\u00b0.*\u00b0", re.DOTALL)
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\u00b0|\\degree)\s*$")
 _PERCENT = re.compile(r"(?:\\[,;:! ]|~|\s)*\\?%\s*$")
 _SPACE = re.compile(r"(?:\\[,;:! ]|~|\s)+$")
 _WORDS = re.compile(r"[a-zA-Z][a-zA-Z' -]*")
 
 
-def quantity(text: str, *, any_unit: bool = False) -> Quantity:
+def quantity(text: str, *, any_unit: bool = False, nouns: frozenset[str] = frozenset()) -> Quantity:
     r"""An answer and its unit, as far as the unit is one that is known; else all of it.
 
     any_unit: whatever stands in a `\text{...}` at the end counts as the unit.
+    nouns: so do words at the end that are all among these, `7 \text{ apples}`.
     """
     for sign in ("", "-"):
         for dollar in (sign + r"\$", sign + "$"):
@@ -82,15 +85,16 @@ def quantity(text: str, *, any_unit: bool = False) -> Quantity:
                 return Quantity(sign + text[len(dollar) :], "dollar")
     for pattern, unit in ((_DEGREES, "degree"), (_PERCENT, "percent")):
         found = pattern.search(text[-40:])
-        if found:
+        if found and not _ANGLE.search(text):
             return Quantity(text[: len(text) - len(found[0])], unit)
     found = _TRAILING.search(text[-200:])
     if found:
         unit = canonical_unit(
             found["bare"] or found[1] or "", found["power"] or found["raised"] or ""
         )
-        if any_unit and not unit:
-            unit = " ".join((found[1] or "").casefold().split())
+        named = (found["bare"] or found[1] or "").casefold().split()
+        if not unit and (any_unit or (named and nouns.issuperset(named))):
+            unit = " ".join(named) if found[1] or nouns else ""
         value = _SPACE.sub("", text[: len(text) - len(found[0])][-4000:])
         if unit and value:
             return Quantity(value, unit)
@@ -99,7 +103,7 @@ def quantity(text: str, *, any_unit: bool = False) -> Quantity:
 
 def canonical_unit(named: str, power: str = "") -> str:
     """The one spelling that is used for a unit: "cm ^2" for square centimetres; "" for none."""
-    parts = named.casefold().replace("/", " per ").split()
+    parts = named.casefold().replace("/", " per ").replace("~", " ").split()
     known = [_CANONICAL[part] for part in parts if part in _CANONICAL]
     if not parts or len(known) < len(parts):
         return ""
