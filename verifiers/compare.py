@@ -249,10 +249,19 @@ def _same_relation(gold: Node, answer: Node, how: Manner) -> bool:
     signs, sides = _rising(answer)
     if gold_signs != signs:
         return False
+    if not how.rules.unevaluated and _is_solved(gold_sides) and not _is_solved(sides):
+        return False  # `2x > 6` for x > 3
     if len(signs) != 1 or not all(map(is_expression, (*gold_sides, *sides))):
         return _same_row(gold_sides, sides, how)
     x, y = (("add", left, ("neg", right)) for left, right in (gold_sides, sides))
     return algebra.proportional(x, y, signs in (("<",), ("<=",)), how.short_cuts)
+
+
+def _is_solved(sides: Sequence[Node]) -> bool:
+    """Two sides, one a symbol, the other without any."""
+    return len(sides) == 2 and any(
+        x[0] == "sym" and not algebra.symbols(y) for x, y in (sides, sides[::-1])
+    )
 
 
 def _rising(node: Node) -> tuple[Node, Node]:

@@ -8,6 +8,7 @@ expressions go to algebra. What is convention is in verifiers/rules.py.
 import re
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 from verifiers import algebra
 from verifiers.answer import MAX_OTHERS, Final, final_answer, find_final
@@ -23,7 +24,7 @@ from verifiers.tokens import NotMathematics
 from verifiers.units import Quantity, quantity, same_kind, words
 from verifiers.verdict import Outcome, Verdict, broken, correct, exceeded, unparsed, wrong
 
-__all__ = ["VERSION", "MathRules", "final_answer", "preload", "verify_math"]
+__all__ = ["VERSION", "MathRules", "final_answer", "judge", "preload", "prepare", "verify_math"]
 
 VERSION = "math/2"
 
@@ -63,6 +64,22 @@ def verify_without_short_cuts(
 def preload() -> None:
     """Import now what the harder answers need, so that none of them pays for it."""
     algebra.preload()
+
+
+def judge(job: dict[str, Any]) -> Verdict:
+    """`verify_math` for worker processes: gold, response, problem (may be missing or None) and
+    rules (may be missing; a dict of options).
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no such job.
+    """
+    rules = {key: tuple(v) if isinstance(v, list) else v for key, v in job.get("rules", {}).items()}
+    return verify_math(job["gold"], job["response"], job.get("problem"), MathRules(**rules))
+
+
+def prepare(_: Any = None) -> None:
+    """Make a worker process ready: import what the harder answers need."""
+    preload()
 
 
 class _UnreadableGold(ValueError):
@@ -170,7 +187,7 @@ def _difference(reference: _Reference, answer: str, asked: Asked, how: Manner) -
     if how.short_cuts or len(answer) > MAX_LENGTH or len(reference.text) > MAX_LENGTH:
         found = numeral(answer)
         if reference.number is not None and found is not None:
-            return _number_difference(reference.number, found, asked, how) and different
+            return different if _numbers_differ(reference.number, found, asked, how) else ""
         if reference.text.split() == answer.split():
             return ""
         if reference.number is None and (long := long_integer(reference.text)) is not None:
@@ -183,7 +200,7 @@ def _difference(reference: _Reference, answer: str, asked: Asked, how: Manner) -
     return different
 
 
-def _number_difference(gold: Numeral, found: Numeral, asked: Asked, how: Manner) -> bool:
+def _numbers_differ(gold: Numeral, found: Numeral, asked: Asked, how: Manner) -> bool:
     rules = how.rules
     if not rules.unsimplified and gold.in_lowest_terms and not found.in_lowest_terms:
         return True
@@ -208,7 +225,9 @@ def _restates(reference: _Reference, answer: str, asked: Asked) -> str:
     except NotMathematics:
         return ""
     computed = is_expression(tree) and tree[0] not in ("sym", "const") and not is_plain(tree)
-    return "it repeats an expression of the problem" if computed else ""
+    if computed or tree[0] == "relation":
+        return "it repeats an expression or equation of the problem"
+    return ""
 
 
 def _wrong_form(reference: _Reference, answer: str, asked: Asked) -> str:
