@@ -1,8 +1,8 @@
 """Whether two expressions are equal, exactly. The only place that imports sympy, and only for what
 exact normal forms cannot tell.
 
-Every yes has two witnesses that share no code: normal forms, a separation bound or sympy say that the
-expressions are equal, and their values agree (verifiers/numeric.py). Nothing is computed before its size is
+Every yes has two witnesses: normal forms, a separation bound or sympy say that the expressions are
+equal, and their values agree (verifiers/numeric.py). Nothing is computed before its size is
 bounded: `9^{9^9}` and `(10^9)!` are refused, not evaluated.
 """
 
