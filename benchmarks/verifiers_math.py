@@ -151,7 +151,9 @@ def rates(sets: dict[str, list[Answer]], peer: Peer | None, show: int) -> str:
                 cells.append(f"{sum(map(bool, known))} of {len(known)}" if known else "")
         lines.append("| " + " | ".join([*cells[:3], cells[3], *cells[4:]]) + " |")
         off = [i for i, a in enumerate(answers) if mine[i] != a.right]
-        shown += [f"{name}: {answers[i].gold!r}, {answers[i].response[-150:]!r}" for i in off[:show]]
+        shown += [
+            f"{name}: {answers[i].gold!r}, {answers[i].response[-150:]!r}" for i in off[:show]
+        ]
     return "\n".join([*lines, "", *(f"- {line}" for line in shown)])
 
 
@@ -183,7 +185,10 @@ def speed_sets(sets: dict[str, list[Answer]]) -> dict[str, list[Answer]]:
 
 def speed(sets: dict[str, list[Answer]], peer: Peer | None) -> str:
     """Median over batches of the verifications per second, ours and the peer's in turns."""
-    lines = ["| answers | ours, per second | Math-Verify, per second | times |", "|---|---|---|---|"]
+    lines = [
+        "| answers | ours, per second | Math-Verify, per second | times |",
+        "|---|---|---|---|",
+    ]
     rules = MathRules()
     for name, answers in sets.items():
         mine: list[float] = []
