@@ -221,7 +221,7 @@ def short_cuts(sets: dict[str, list[Answer]]) -> str:
 
 def witnesses(sets: dict[str, list[Answer]]) -> str:
     """How often algebra and numbers agree about pairs of expressions."""
-    counts: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
     shown: list[str] = []
     words = {True: "equal", False: "different", None: "undecided"}
     for gold, answer in expressions(a for answers in sets.values() for a in answers):
@@ -229,12 +229,12 @@ def witnesses(sets: dict[str, list[Answer]]) -> str:
             found = algebra.witnesses(gold, answer)
         except algebra.TooLarge:
             continue
-        said = words[found.symbolic], words[found.numeric]
+        said = words[found.symbolic], found.by, words[found.numeric]
         counts[said] += 1
-        if said[0] != said[1]:
-            shown.append(f"- {said[0]} by algebra, {said[1]} by numbers: {gold} and {answer}"[:300])
-    lines = [f"| {a} | {b} | {n} |" for (a, b), n in sorted(counts.items())]
-    header = ["| algebra says | numbers say | pairs of expressions |", "|---|---|---|"]
+        if found.symbolic != found.numeric and (found.symbolic or found.numeric):
+            shown.append(f"- {said[0]} by {said[1]}, {said[2]} by numbers: {gold} and {answer}"[:300])
+    lines = [f"| {a} | {by} | {b} | {n} |" for (a, by, b), n in sorted(counts.items())]
+    header = ["| algebra says | by | numbers say | pairs of expressions |", "|---|---|---|---|"]
     return "\n".join([*header, *lines, "", *shown[:50]])
 
 

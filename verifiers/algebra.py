@@ -30,13 +30,14 @@ class Witnesses(NamedTuple):
     """What each of the two ways says about two expressions; None: it cannot tell."""
 
     symbolic: bool | None
-    numeric: bool | None
+    numeric: bool
+    by: str  # what the symbolic one is: "normal form", "separation bound", "sympy" or ""
 
 
 def equal(a: Node, b: Node, short_cuts: bool = True) -> bool:
     """Whether two expressions (no lists, relations, texts) have the same value everywhere.
 
-    short_cuts: settle by exact fractions and normal forms, without sympy, what these can settle.
+    short_cuts: settle what exact fractions, normal forms and bounds can settle without sympy.
 
     Raises:
         TooLarge: a size bound is exceeded.
@@ -48,41 +49,40 @@ def equal(a: Node, b: Node, short_cuts: bool = True) -> bool:
         x, y = rational(a), rational(b)
         if x is not None and y is not None:
             return x == y
-    names = _check_size(a, b)
-    if names is None:
+    found = witnesses(a, b, short_cuts)
+    if found.symbolic is False or (found.symbolic is None and not found.numeric):
         return False
-    settled = _settle(a, b, names) if short_cuts else None
-    if settled is False:
-        return False
-    same = numeric.agree(a, b, names)
-    if settled and not same:
-        raise Disagreement("algebra says that it is equal, its values differ")
-    if settled or not same:
-        return same
-    if not _proved(a, b):
+    if found.symbolic is None:
         raise Disagreement("its values agree at every point tried, but it is not proved to be so")
+    if not found.numeric:
+        raise Disagreement("algebra says that it is equal, its values differ")
     return True
 
 
-def witnesses(a: Node, b: Node) -> Witnesses:
-    """Both ways, each asked whatever the other says: for counting disagreements.
+def witnesses(a: Node, b: Node, short_cuts: bool = True) -> Witnesses:
+    """What algebra and what numbers say. sympy is asked only where the values agree.
 
     Raises:
-        TooLarge: see `equal`.
+        TooLarge: a size bound is exceeded.
     """
     names = _check_size(a, b)
     if names is None:
-        return Witnesses(False, False)
-    symbolic = _settle(a, b, names)
-    return Witnesses(_proved(a, b) if symbolic is None else symbolic, numeric.agree(a, b, names))
+        return Witnesses(False, False, "infinity")
+    settled, by = _settle(a, b, names) if short_cuts else (None, "")
+    if settled is False:
+        return Witnesses(False, False, by)
+    same = numeric.agree(a, b, names)
+    if settled is None and same:
+        return Witnesses(True if _proved(a, b) else None, same, "sympy")
+    return Witnesses(settled, same, by)
 
 
-def _settle(a: Node, b: Node, names: set[str]) -> bool | None:
-    """Whether they are equal, without sympy; None when only sympy can tell."""
+def _settle(a: Node, b: Node, names: set[str]) -> tuple[bool | None, str]:
+    """Whether they are equal, without sympy, and by what; None when only sympy can tell."""
     settled = exact.settle(a, b)
     if settled is None and not names:
-        settled = algebraic.is_zero(("add", a, ("neg", b)))
-    return settled
+        return algebraic.is_zero(("add", a, ("neg", b))), "separation bound"
+    return settled, "normal form"
 
 
 def preload() -> None:

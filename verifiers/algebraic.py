@@ -15,7 +15,8 @@ from verifiers import exact, numeric
 from verifiers.latex import Node
 from verifiers.rational import rational
 
-MAX_BITS = 12_000  # of the interval arithmetic
+QUICK_BITS = 1000  # of the interval arithmetic that settles most of what is not 0
+MAX_BITS = 12_000  # of the one that decides
 MAX_DEGREE = 4096
 
 _TURNS = ("sin", "cos", "tan", "cot", "sec", "csc")
@@ -39,6 +40,8 @@ def is_zero(node: Node) -> bool | None:
     try:
         size = extensions.size(node)
         degree = extensions.degree
+        if numeric.is_apart(node, QUICK_BITS):
+            return False
         if degree > MAX_DEGREE:
             return None
         bits = ceil((degree - 1) * max(0.0, size.top) + max(0.0, size.bottom)) + 1

@@ -32,7 +32,7 @@ def agree(a: Node, b: Node, names: set[str]) -> bool:
     Raises:
         TooLarge: an intermediate value is above 10^6000.
     """
-    if not names and _are_apart(a, b):
+    if not names and is_apart(("add", a, ("neg", b)), int(DIGITS * 3.33)):
         return False
     import mpmath
 
@@ -197,9 +197,9 @@ def is_below(node: Node, bits: int) -> bool | None:
     return True if max(abs(found.a), abs(found.b)) < found.ctx.mpf(2) ** -bits else None
 
 
-def _are_apart(a: Node, b: Node) -> bool:
-    """Whether interval arithmetic is certain that two constants differ."""
-    found = _enclosed(("add", a, ("neg", b)), int(DIGITS * 3.33))
+def is_apart(node: Node, bits: int) -> bool:
+    """Whether interval arithmetic of so many bits is certain that a constant is not 0."""
+    found = _enclosed(node, bits)
     return found is not None and 0 not in found
 
 

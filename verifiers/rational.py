@@ -9,7 +9,7 @@ MAX_BITS = 20_000  # of a numerator or denominator
 MAX_FACTORIAL = 2000
 
 
-class TooLarge(ValueError):
+class TooLarge(Exception):
     """Deciding this would take more than an honest answer needs."""
 
 
