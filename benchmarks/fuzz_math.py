@@ -39,7 +39,7 @@ PIECES = (
     "\x00", "NaN", "None",
 )  # fmt: skip
 PROBLEMS = (
-    None, "Simplify $\\frac{6}{8}$.", "Give it in centimetres.", "Write $0.5$ as a common fraction.",
+    None, "Simplify $\\frac{6}{8}$.", "Give it in centimetres.", "Write $0.5$ as a fraction.",
     "Choose: (A) 1 (B) 2 (C) 3", "What percent is it?", "Expand $(x+1)^2$.",
 )  # fmt: skip
 
@@ -71,7 +71,9 @@ def answers(n: int, seed: int) -> Iterator[tuple[str, str, str | None]]:
 def expression(rng: Random, depth: int) -> str:
     """A well-formed expression, list, relation or interval."""
     if depth == 0:
-        return rng.choice(("1", "2", "7", "12", "0.5", "10^{99}", "x", "y", "n", "\\pi", "e", "i", "0"))
+        return rng.choice(
+            ("1", "2", "7", "12", "0.5", "10^{99}", "x", "y", "n", "\\pi", "e", "i", "0")
+        )
 
     def part() -> str:
         return expression(rng, depth - 1 if rng.random() < 0.8 else 0)

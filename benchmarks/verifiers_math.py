@@ -1,6 +1,6 @@
 """The mathematics verifier on labelled answers, beside Math-Verify in the same run.
 
-python -m benchmarks.verifiers_math --data DIR [--cases FILE] [--peer PYTHON] [--show N]
+python -m benchmarks.verifiers_math --data DIR [--cases FILE] [--peer PYTHON] [--limit N]
 
 DIR holds JSON lines with gold and response (or solution), label (missing: right), question:
 GSM8K, MATH-500 and the like. FILE holds hostile and honest cases (problem, gold, response, expect,
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, help="file of hostile and honest cases")
     parser.add_argument("--peer", type=Path, help="Python of an environment with math-verify")
     parser.add_argument("--show", type=int, default=0, help="disagreements to print per set")
+    parser.add_argument("--limit", type=int, help="answers of each set, spread evenly over it")
     parser.add_argument("--sets", nargs="*", help="names of files to read; by default all")
     arguments = parser.parse_args()
     math.preload()
@@ -84,6 +85,11 @@ def main() -> None:
     sets = dict(labelled_sets(arguments.data, arguments.sets))
     if arguments.cases:
         sets |= dict(case_sets(arguments.cases))
+    if arguments.limit:
+        sets = {
+            name: answers[:: max(1, len(answers) // arguments.limit)]
+            for name, answers in sets.items()
+        }
     print(rates(sets, peer, arguments.show), flush=True)
     print(speed(speed_sets(sets), peer), flush=True)
     print(short_cuts(sets), flush=True)
@@ -232,7 +238,9 @@ def witnesses(sets: dict[str, list[Answer]]) -> str:
         said = words[found.symbolic], found.by, words[found.numeric]
         counts[said] += 1
         if found.symbolic != found.numeric and (found.symbolic or found.numeric):
-            shown.append(f"- {said[0]} by {said[1]}, {said[2]} by numbers: {gold} and {answer}"[:300])
+            shown.append(
+                f"- {said[0]} by {said[1]}, {said[2]} by numbers: {gold} and {answer}"[:300]
+            )
     lines = [f"| {a} | {by} | {b} | {n} |" for (a, by, b), n in sorted(counts.items())]
     header = ["| algebra says | by | numbers say | pairs of expressions |", "|---|---|---|---|"]
     return "\n".join([*header, *lines, "", *shown[:50]])

@@ -169,6 +169,8 @@ class Forms:
         top, bottom = base
         if not top and power <= 0:
             raise NoForm("0 to the power 0, or a division by 0")
+        if not top:
+            return {}, UNIT
         if power < 0:
             top, bottom, power = bottom, top, -power
         if power > MAX_POWER:

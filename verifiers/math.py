@@ -73,8 +73,9 @@ def judge(job: dict[str, Any]) -> Verdict:
     Raises:
         KeyError, TypeError, ValueError: it is no such job.
     """
-    rules = {key: tuple(v) if isinstance(v, list) else v for key, v in job.get("rules", {}).items()}
-    return verify_math(job["gold"], job["response"], job.get("problem"), MathRules(**rules))
+    options: dict[str, Any] = job.get("rules", {})
+    rules = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+    return verify_math(job["gold"], job["response"], job.get("problem"), MathRules(**rules))  # pyright: ignore[reportArgumentType]
 
 
 def prepare(_: Any = None) -> None:
@@ -260,13 +261,13 @@ def _same_text(reference: _Reference, answer: str, asked: Asked, how: Manner) ->
     if len(answer) > MAX_LENGTH:
         raise NotMathematics(f"it is {len(answer):,} characters long (at most {MAX_LENGTH:,})")
     found = quantity(answer, nouns=asked.nouns)
-    try:
-        whole = read(answer)
-    except NotMathematics:
-        whole = None
-    without_units = whole is not None and not expected.unit and found.unit != "percent"
-    if without_units and same(tree, whole, how):
-        return True
+    if not expected.unit and found.unit != "percent":
+        try:
+            whole = read(answer)
+        except NotMathematics:
+            whole = None
+        if whole is not None and same(tree, whole, how):
+            return True
     return _same_quantity(expected, tree, found, asked, how)
 
 

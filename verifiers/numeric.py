@@ -212,7 +212,7 @@ def _enclosed(node: Node, bits: int) -> Any:
     iv.prec = bits
     try:
         return _interval(node, iv)
-    except (*NO_VALUE, NotImplementedError, mpmath.libmp.ComplexResult):
+    except (*NO_VALUE, NotImplementedError):
         return None
     finally:
         iv.prec = before

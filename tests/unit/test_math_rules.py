@@ -88,7 +88,12 @@ FORMS = [  # problem, gold, an answer of the right value in another form, one as
     ("Write $32000$ in scientific notation.", "3.2\\times10^4", "32000", "3.2\\cdot10^{4}"),
     ("Factor $x^2-1$.", "(x-1)(x+1)", "x^2-1", "(x+1)(x-1)"),
     ("Expand $(x+1)^2$.", "x^2+2x+1", "(x+1)^2", "1+2x+x^2"),
-    ("Rationalize $\\frac{1}{\\sqrt2}$.", "\\frac{\\sqrt{2}}{2}", "\\frac{1}{\\sqrt2}", "\\sqrt2/2"),
+    (
+        "Rationalize $\\frac{1}{\\sqrt2}$.",
+        "\\frac{\\sqrt{2}}{2}",
+        "\\frac{1}{\\sqrt2}",
+        "\\sqrt2/2",
+    ),
     ("Simplify $\\frac{x^2-1}{x-1}$.", "x+1", "\\frac{x^2-1}{x-1}", "1+x"),
     ("Solve $2x>6$.", "x>3", "2x>6", "3<x"),
     ("What is its length in centimetres?", "50", "50\\text{ m}", "50\\text{ cm}"),
