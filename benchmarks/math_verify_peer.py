@@ -18,12 +18,12 @@ def main() -> None:
     for line in sys.stdin:
         answers = []
         for gold, response in json.loads(line):
-            begin = time.perf_counter()
+            begin = time.process_time()
             try:
                 accepted = bool(verify(parse(delimited(gold)), parse(response)))
             except Exception:  # whatever it raises is a refusal, as it is in its own use
                 accepted = False
-            answers.append([accepted, time.perf_counter() - begin])
+            answers.append([accepted, time.process_time() - begin])
         print(json.dumps(answers), flush=True)
 
 

@@ -134,7 +134,7 @@ def _simple_fraction(ratio: Any) -> Fraction | None:
         return None
     if not mpmath.isfinite(ratio):
         return None
-    return Fraction(mpmath.nstr(mpmath.re(ratio), 40)).limit_denominator(10**6)
+    return Fraction(str(mpmath.nstr(mpmath.re(ratio), 40))).limit_denominator(10**6)
 
 
 def _proved(a: Node, b: Node) -> bool:

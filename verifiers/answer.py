@@ -76,15 +76,18 @@ def _boxed(text: str) -> Final | None:
     last = boxes[-1]
     if last.content is None:
         return None
-    closed = [box for box in boxes if box.content is not None]
-    others = dict.fromkeys(box.content.strip() for box in closed if box.content)
+    others: dict[str, None] = {}
+    joined = False
+    if len(boxes) > 1:
+        closed = [box for box in boxes if box.content is not None]
+        others = dict.fromkeys(box.content.strip() for box in closed if box.content)
+        between = (text[a.end : b.start] for a, b in pairwise(closed))
+        joined = all(_JOINT.fullmatch(words) for words in between)
     answer = last.content.strip()
     others.pop(answer, None)
-    between = [text[a.end : b.start] for a, b in pairwise(closed)]
-    joined = all(_JOINT.fullmatch(words) for words in between)
     after = text[last.end : last.end + 100].partition("\n\n")[0]
     if _OR_ELSE.match(after):
-        others.setdefault(after.strip())
+        others[after.strip()] = None
     return Final(answer, tuple(others), joined) if answer else None
 
 

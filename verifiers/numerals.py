@@ -58,17 +58,14 @@ def numeral(text: str) -> Numeral | None:
 
     Spacing commands, thousands separators and a pair of parentheses are allowed around it.
     """
-    if text.isdigit() and text.isascii() and len(text) <= MAX_DIGITS:
+    if len(text) <= MAX_DIGITS and text.isdigit() and text.isascii():
         return Numeral(Fraction(int(text)))
     if len(text) > 2 * MAX_DIGITS:
         return None
-    text = _GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
-    text = _SPACING.sub(" ", text).strip()
-    if text.startswith("(") and text.endswith(")"):
-        text = text[1:-1].strip()
-    text = re.sub(r" ?([-+/{}\u2212]) ?", r"\1", text)
-    found = _PLAIN.fullmatch(text)
-    if found is None or max(map(len, re.findall(r"\d+", text)), default=0) > MAX_DIGITS:
+    found = _PLAIN.fullmatch(text) or _PLAIN.fullmatch(_without_spacing(text))
+    if found is None:
+        return None
+    if len(text) > MAX_DIGITS and max(map(len, re.findall(r"\d+", found[0]))) > MAX_DIGITS:
         return None
     sign = -1 if found["sign"] in ("-", "\u2212") and found["sign"] else 1
     if found["decimal"]:
@@ -79,6 +76,14 @@ def numeral(text: str) -> Numeral | None:
         return None
     lowest = abs(bottom) != 1 and gcd(top, bottom) == 1
     return Numeral(Fraction(sign * top, bottom), True, lowest)
+
+
+def _without_spacing(text: str) -> str:
+    text = _GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
+    text = _SPACING.sub(" ", text).strip()
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1].strip()
+    return re.sub(r" ?([-+/{}\u2212]) ?", r"\1", text)
 
 
 def long_integer(text: str) -> str | None:

@@ -4,7 +4,7 @@ Where both sides are real constants, interval arithmetic decides: bounds that ar
 sides are evaluated to DIGITS digits at points drawn at random, seeded by the expressions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -13,7 +13,7 @@ from verifiers.latex import Node
 from verifiers.rational import MAX_FACTORIAL, TooLarge, rational
 
 DIGITS = 60
-POINTS = 4
+POINTS = 3
 TRIES = 12  # to find so many points where both sides have a value
 MAX_EXPONENT = 100_000
 MAX_LOG = 14_000  # natural logarithm of the largest value: about 10^6000
@@ -80,15 +80,17 @@ def ratio(a: Node, b: Node, names: set[str]) -> Any:
     return None
 
 
-def _points(names: list[str], rng: Random) -> list[dict[str, Any]]:
-    """Two points with positive values only, then some with values of both signs."""
+def _points(names: list[str], rng: Random) -> Iterator[dict[str, Any]]:
+    """First with positive values only, then with negative ones only, then with both."""
     import mpmath
 
-    def draw(kind: int) -> Any:
-        size = mpmath.mpf(rng.randrange(10**6, 2 * 10**7)) / 9_999_991
-        return size * rng.choice((-1, 1)) if kind > 1 else size
-
-    return [{name: draw(kind) for name in names} for kind in range(TRIES if names else 1)]
+    for turn in range(TRIES if names else 1):
+        point = {}
+        for name in names:
+            size = mpmath.mpf(rng.randrange(10**6, 2 * 10**7)) / 9_999_991
+            sign = (1, -1)[turn] if turn < 2 else rng.choice((-1, 1))
+            point[name] = size * sign
+        yield point
 
 
 def value(node: Node, point: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from verifiers.answer import final_answer
 from verifiers.latex import read
-from verifiers.math import VERSION, verify_math
+from verifiers.math import VERSION, verify_math, verify_without_short_cuts
 from verifiers.numerals import numeral
 from verifiers.rational import TooLarge, rational
 from verifiers.tokens import NotMathematics
@@ -140,6 +140,32 @@ def test_an_integer_is_accepted_in_each_way_of_writing_it(n: int, zeros: int) ->
     assert outcome(str(n), f"{n + 1:,}") is Outcome.WRONG
 
 
+ATOMS = st.sampled_from(["1", "7", "0.5", "x", "n", "\\pi", "e", "i", "0", "10^{99}"])
+EXPRESSIONS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "\\cdot ", ",", "="]), inner).map("".join),
+        inner.map("\\sqrt{{{}}}".format),
+        inner.map("({})!".format),
+        inner.map("\\sin({})".format),
+        inner.map("\\ln|{}|".format),
+        st.tuples(inner, inner).map(lambda pair: "\\frac{{{}}}{{{}}}".format(*pair)),
+        st.tuples(inner, inner).map(lambda pair: "({})^{{{}}}".format(*pair)),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(EXPRESSIONS, EXPRESSIONS)
+def test_no_expression_breaks_the_verifier(gold: str, answer: str) -> None:
+    """`python -m benchmarks.fuzz_math 100000` does this at length."""
+    for right in (gold, "\\sqrt{2}"):
+        verdict = verify_math(right, f"\\boxed{{{answer}}}")
+        assert verdict.outcome is not Outcome.BROKEN or right == gold
+    assert verify_math(gold, f"\\boxed{{{gold}}}").outcome is Outcome.CORRECT
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.text(alphabet="0123456789+-*/^_=<>(){}[],.;:!|&%$ \\xyef"), st.booleans())
 def test_no_text_breaks_the_verifier(text: str, boxed: bool) -> None:
@@ -187,6 +213,36 @@ def test_integers_of_any_length_are_compared_to_the_last_digit() -> None:
 )
 def test_the_final_answer_is_the_last_one_that_is_marked(response: str, answer: str) -> None:
     assert final_answer(response) == answer
+
+
+ONE_ANSWER = {  # response to a problem with the answer 4 -> whether it gives that one answer
+    "It is \\boxed{4}. Check: \\boxed{4}.": True,
+    "So $\\boxed{4}$, that is $\\boxed{4.0}$.": True,
+    "<think>\\boxed{5}? No.</think> It is \\boxed{4}.": True,
+    "Answer: 4\n\nFinal answer: 4": True,
+    "\\boxed 4": True,
+    "Either \\boxed{3} or \\boxed{4}.": False,
+    "\\boxed{3} \\boxed{4}": False,
+    "\\boxed{4} or 5": False,
+    "$\\boxed{4}$ (or $5$)": False,
+    "Answer: 3\nAnswer: 4": False,
+    "<think>It is \\boxed{4}.</think> I do not know.": False,
+    "<think>It is \\boxed{4}.": False,
+    "\\boxed{5}\n% \\boxed{4}": False,
+    "\\boxed{\\color{white}5\\color{black}4}": False,
+}
+
+
+@pytest.mark.parametrize("response", ONE_ANSWER)
+def test_a_response_gives_one_final_answer(response: str) -> None:
+    assert (verify_math("4", response).outcome is Outcome.CORRECT) is ONE_ANSWER[response]
+
+
+def test_boxes_side_by_side_are_one_list() -> None:
+    for response in ("\\boxed{1}, \\boxed{2}", "$\\boxed{2}$ and $\\boxed{1}$"):
+        assert verify_math("\\{1,2\\}", response).outcome is Outcome.CORRECT
+        assert verify_math("2", response).outcome is Outcome.WRONG
+    assert verify_math("1,2", "\\boxed{1} is no root, \\boxed{2}").outcome is Outcome.WRONG
 
 
 def test_a_box_inside_the_last_box_is_not_an_answer_of_its_own() -> None:
@@ -247,6 +303,37 @@ def in_new_process(gold: str, response: str) -> str:
     ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gold", [*ACCEPTED, *REFUSED])
+def test_no_short_cut_changes_a_verdict(gold: str) -> None:
+    for answer in {gold, *ACCEPTED.get(gold, ()), *REFUSED.get(gold, ())}:
+        response = f"\\boxed{{{answer}}}"
+        long_way = verify_without_short_cuts(gold, response)
+        assert verify_math(gold, response).outcome is long_way.outcome, answer
+
+
+@given(st.integers(-999, 999), st.integers(1, 99), st.integers(-999, 999), st.integers(1, 99))
+def test_no_short_cut_changes_a_verdict_about_numbers(a: int, b: int, c: int, d: int) -> None:
+    for gold in (f"{a}", f"{a}.{b}", f"\\frac{{{a}}}{{{b}}}", f"{a}/{b}"):
+        for answer in (
+            f"{c}",
+            f"{a}.{b}0",
+            f"\\frac{{{c}}}{{{d}}}",
+            f"\\dfrac{{{2 * a}}}{{{2 * b}}}",
+        ):
+            response = f"\\boxed{{{answer}}}"
+            long_way = verify_without_short_cuts(gold, response)
+            assert verify_math(gold, response).outcome is long_way.outcome
+
+
+def test_a_verdict_does_not_depend_on_earlier_calls() -> None:
+    cases = [(gold, answer) for gold in list(REFUSED)[:6] for answer in REFUSED[gold][:8]]
+    once = [outcome(gold, answer) for gold, answer in cases]
+    for gold in ACCEPTED:
+        outcome(gold, ACCEPTED[gold][0])
+    assert [outcome(gold, answer) for gold, answer in reversed(cases)] == once[::-1]
 
 
 def test_plain_numbers_are_judged_without_computer_algebra() -> None:
