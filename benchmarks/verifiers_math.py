@@ -6,8 +6,8 @@ DIR holds JSON lines with gold and response (or solution), label (missing: right
 GSM8K, MATH-500 and the like. FILE holds hostile and honest cases (problem, gold, response, expect,
 level). PYTHON is an interpreter of another environment that has math-verify. Prints Markdown: what
 share of right and of wrong answers each accepts, verifications per second of processor time (both
-sides in turns, batch by batch), whether short cuts change a verdict, and how often the two witnesses of
-equality disagree.
+sides in turns, batch by batch), whether short cuts change a verdict, and how often the two
+witnesses of equality disagree.
 """
 
 import argparse

@@ -6,7 +6,6 @@ equal, and their values agree (verifiers/numeric.py). Nothing is computed before
 bounded: `9^{9^9}` and `(10^9)!` are refused, not evaluated.
 """
 
-from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -112,7 +111,7 @@ def proportional(a: Node, b: Node, positive: bool, short_cuts: bool = True) -> b
     """Whether b is a times a rational number that is not 0 (`positive`: above 0) everywhere: then
     a = 0 and b = 0 are the same equation (a < 0 and b < 0 the same inequality)."""
     names = _check_size(a, b)
-    factor = _simple_fraction(numeric.ratio(a, b, names)) if names else None
+    factor = numeric.simple_ratio(a, b, names) if names else None
     if factor is None or factor == 0 or (positive and factor < 0):
         return False
     return equal(("mul", ("num", factor), a), b, short_cuts)
@@ -124,17 +123,6 @@ def _check_size(a: Node, b: Node) -> set[str] | None:
         raise TooLarge(f"more than {MAX_NODES} terms")
     names = symbols(a) | symbols(b)
     return None if "infty" in names else names
-
-
-def _simple_fraction(ratio: Any) -> Fraction | None:
-    """The fraction with a small denominator that a number seems to be."""
-    import mpmath
-
-    if ratio is None or abs(ratio) > 10**6 or abs(mpmath.im(ratio)) > mpmath.mpf(10) ** -30:
-        return None
-    if not mpmath.isfinite(ratio):
-        return None
-    return Fraction(str(mpmath.nstr(mpmath.re(ratio), 40))).limit_denominator(10**6)
 
 
 def _proved(a: Node, b: Node) -> bool:

@@ -21,16 +21,5 @@ def rounds_to(gold: Node, answer: str, digits: int) -> bool:
         return False
     if len((found["whole"] + found["places"]).lstrip("0")) < digits:
         return False
-    import mpmath
-
-    shown = Fraction(found["whole"] + "." + found["places"])
-    with mpmath.workdps(120):
-        try:
-            value = numeric.value(gold, {})
-        except numeric.NO_VALUE:
-            return False
-        if mpmath.im(value):
-            return False
-        size = -value if found["sign"] else value
-        error = abs(size - mpmath.mpf(shown.numerator) / shown.denominator)
-        return bool(error <= mpmath.mpf(10) ** -len(found["places"]) / 2)
+    shown = Fraction(found["sign"].replace("\u2212", "-") + found["whole"] + "." + found["places"])
+    return numeric.is_within(gold, shown, Fraction(1, 2 * 10 ** len(found["places"])))

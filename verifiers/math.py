@@ -91,7 +91,8 @@ class _Reference:
     """A reference answer, read as far as judging needs it."""
 
     def __init__(self, gold: str) -> None:
-        self.text = tidy(gold)
+        # A worked solution stands for its final answer.
+        self.text = tidy((final_answer(gold) if "\\boxed" in gold else None) or gold)
         self.number = numeral(self.text)
         self.words = words(self.text)
         choice = _CHOICE.fullmatch(self.text)

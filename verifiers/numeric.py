@@ -63,8 +63,8 @@ def _mentions(node: Node, constant: str) -> bool:
     )
 
 
-def ratio(a: Node, b: Node, names: set[str]) -> Any:
-    """b / a at one point, an mpmath number; None when it has no value.
+def simple_ratio(a: Node, b: Node, names: set[str]) -> Fraction | None:
+    """The fraction with a small denominator that b / a seems to be at one point.
 
     Raises:
         TooLarge: see `agree`.
@@ -74,10 +74,32 @@ def ratio(a: Node, b: Node, names: set[str]) -> Any:
     with mpmath.workdps(DIGITS):
         for point in _points(sorted(names), Random(repr((a, b)))):
             try:
-                return value(b, point) / value(a, point)
+                ratio = value(b, point) / value(a, point)
             except NO_VALUE:
                 continue
+            if abs(mpmath.im(ratio)) > mpmath.mpf(10) ** -30 or not abs(ratio) <= 10**6:
+                return None
+            return Fraction(str(mpmath.nstr(mpmath.re(ratio), 40))).limit_denominator(10**6)
     return None
+
+
+def is_within(node: Node, of: Fraction, distance: Fraction) -> bool:
+    """Whether a real constant is as near to a number as that.
+
+    Raises:
+        TooLarge: see `agree`.
+    """
+    import mpmath
+
+    with mpmath.workdps(2 * DIGITS):
+        try:
+            here = value(node, {})
+        except NO_VALUE:
+            return False
+        if mpmath.im(here):
+            return False
+        error = abs(here - mpmath.mpf(of.numerator) / of.denominator)
+        return bool(error <= mpmath.mpf(distance.numerator) / distance.denominator)
 
 
 def _points(names: list[str], rng: Random) -> Iterator[dict[str, Any]]:

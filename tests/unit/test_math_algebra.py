@@ -121,11 +121,11 @@ def test_values_that_differ_are_seen(a: str, b: str) -> None:
     assert not numeric.agree(x, y, algebra.symbols(x) | algebra.symbols(y))
 
 
-def test_points_are_the_same_each_time_and_others_for_other_expressions() -> None:
-    a, b = read("x+y"), read("x-y")
-    ratios = [numeric.ratio(a, other, {"x", "y"}) for other in (b, b, read("y-x"))]
-    assert ratios[0] == ratios[1]
-    assert ratios[0] != -ratios[2]
+def test_a_simple_ratio_is_found_at_a_point() -> None:
+    a, b = read("2x-4y"), read("6y-3x")
+    assert numeric.simple_ratio(a, b, {"x", "y"}) == Fraction(-3, 2)
+    assert numeric.simple_ratio(read("x"), read("ix"), {"x"}) is None
+    assert numeric.simple_ratio(read("0x"), read("x"), {"x"}) is None
 
 
 @pytest.mark.parametrize(
