@@ -1,45 +1,116 @@
-"""Finding the final answer in a response, and reading it where that needs no algebra.
+"""Finding the final answer in a response.
 
 Everything here takes time linear in the length of the text, whatever the text is.
 """
 
 import re
-from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
 
-MAX_DIGITS = 4000  # of a number that is turned into an integer (Python's own limit is 4300)
+from verifiers.rules import STRICT, MathRules
+
+BARE_LENGTH = 200
+MAX_OTHERS = 20  # different answers beside the last that are looked at
 
 _BRACE = re.compile(r"\\[\\{}]|[{}]")
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])")
-_MARKER = re.compile(r"####|\banswer\b(?: is)?[*: =]{0,4}", re.IGNORECASE)
-_SPACING = re.compile(r"\\[,;:! ]|~|\s|\\(?:displaystyle|textstyle|left|right)(?![a-zA-Z])")
-_GROUPED = re.compile(r"\d{1,3}(?:(?:,|\{,\}|,\\!|\\,|\\ )\d{3})+(?![\d,])", re.ASCII)
-_PLAIN = re.compile(
-    r"(?P<sign>[-+\u2212]?)(?:"
-    r"\\[dt]?frac\{(?P<top>[-+]?\d+)\}\{(?P<bottom>[-+]?\d+)\}"
-    r"|\\[dt]?frac(?P<top1>\d)(?P<bottom1>\d)"
-    r"|(?P<left>\d+)/(?P<right>\d+)"
-    r"|(?P<decimal>\d+(?:\.\d*)?|\.\d+)"
-    r")",
-    re.ASCII,
+_UNBRACED = re.compile(r"\s+([^\s{}\\$]+)")
+_COMMENT = re.compile(r"^[ \t]*%.*$", re.MULTILINE)
+_THINK = re.compile(r"</?think(?:ing)?>")
+_JOINT = re.compile(r"(?:[\s$,;]|\\[,;:! ]|\\q?quad|\band\b|\\text\{ *,? *and *\})+")
+_OR_ELSE = re.compile(
+    r"[\s$.,)\]}\\]*(?:\(?\s*or\b|\\text\{\s*or\s*\}|\\lor\b|\\vee\b)\s*[-$\\(]*\s*[\d\\]"
 )
 
 
+class Final(NamedTuple):
+    """The final answer as it is written; `others` are different ones given beside it."""
+
+    text: str
+    others: tuple[str, ...] = ()
+    joined: bool = False  # all of them stand side by side, as one list
+
+
 def final_answer(response: str) -> str | None:
-    r"""The text of the last `\boxed{...}`, else what follows the last `####` or `answer:` on its
-    line; None when there is neither, or when the last box is not closed."""
-    if _BOX.search(response) is None:
-        return _marked(response)
-    closing = _closing_braces(response)
-    answer, end = None, 0
-    for box in _BOX.finditer(response):
+    r"""The text of the last `\boxed{...}`, else what follows the last marker (`####`, `answer:`,
+    `answer is`) on its line; None when there is neither, or when the last box is not closed."""
+    final = find_final(response, STRICT)
+    return final.text if final else None
+
+
+def find_final(response: str, rules: MathRules) -> Final | None:
+    """The final answer, and different ones given beside it.
+
+    What a model thinks (up to `</think>`) and comments of TeX are no answer.
+    """
+    text = _spoken(response)
+    if text is None:
+        return None
+    if _BOX.search(text) is not None:
+        return _boxed(text)
+    marked = _marked(text, rules.markers)
+    if marked is None and rules.bare and 0 < len(text.strip()) <= BARE_LENGTH:
+        return Final(text.strip())
+    return marked
+
+
+def _spoken(response: str) -> str | None:
+    """The response without thoughts and comments; None when the thinking never ends."""
+    if "</think" in response or "<think" in response:
+        tags = list(_THINK.finditer(response))
+        if tags and not tags[-1][0].startswith("</"):
+            return None
+        response = response[tags[-1].end() :] if tags else response
+    return _COMMENT.sub("", response) if "%" in response else response
+
+
+class _Box(NamedTuple):
+    start: int
+    content: str | None  # None: it is not closed
+    end: int
+
+
+def _boxed(text: str) -> Final | None:
+    boxes = _boxes(text)
+    last = boxes[-1]
+    if last.content is None:
+        return None
+    others: dict[str, None] = {}
+    joined = False
+    if len(boxes) > 1:
+        closed = [box for box in boxes if box.content is not None]
+        others = dict.fromkeys(box.content.strip() for box in closed if box.content)
+        between = (text[a.end : b.start] for a, b in pairwise(closed))
+        joined = all(_JOINT.fullmatch(words) for words in between)
+    answer = last.content.strip()
+    others.pop(answer, None)
+    after = text[last.end : last.end + 100].partition("\n\n")[0]
+    if _OR_ELSE.match(after):
+        others[after.strip()] = None
+    return Final(answer, tuple(others), joined) if answer else None
+
+
+def _boxes(text: str) -> list[_Box]:
+    """Every box that is not inside another, from left to right."""
+    closing = _closing_braces(text)
+    found: list[_Box] = []
+    end = 0
+    for box in _BOX.finditer(text):
         if box.start() < end:
             continue  # inside the box before
         opening = box.end()
-        while opening < len(response) and response[opening] == " ":
+        while opening < len(text) and text[opening] == " ":
             opening += 1
-        close = closing.get(opening)
-        answer, end = (None, 0) if close is None else (response[opening + 1 : close], close)
-    return answer.strip() if answer is not None else None
+        if opening < len(text) and text[opening] == "{":
+            close = closing.get(opening)
+            content = None if close is None else text[opening + 1 : close]
+            end = box.end() if close is None else close + 1
+        else:
+            word = _UNBRACED.match(text, box.end())
+            content, end = (word[1], word.end()) if word else (None, box.end())
+        found.append(_Box(box.start(), content, end))
+    return found
 
 
 def _closing_braces(text: str) -> dict[int, int]:
@@ -54,75 +125,38 @@ def _closing_braces(text: str) -> dict[int, int]:
     return closing
 
 
-def _marked(response: str) -> str | None:
-    ends = [marker.end() for marker in _MARKER.finditer(response)]
-    if not ends:
+@lru_cache(maxsize=16)
+def _marker(markers: tuple[str, ...]) -> re.Pattern[str]:
+    """Before a marker of letters stands no letter; after it, what sets it apart may stand."""
+    spelled = [
+        (r"\b" if marker[:1].isalpha() else "")
+        + re.escape(marker.removesuffix(":")).replace(r"\ ", r"\s+")
+        + (r"[*_ ]{0,4}[:=]" if marker.endswith(":") else "")
+        + (r"\b" if marker[-1:].isalpha() else "")
+        for marker in markers
+    ]
+    return re.compile(r"(?:" + "|".join(spelled) + r")[*_: =]{0,4}", re.IGNORECASE)
+
+
+def _marked(text: str, markers: tuple[str, ...]) -> Final | None:
+    found = list(_marker(markers).finditer(text)) if markers else []
+    if not found:
         return None
-    line = response[ends[-1] :].lstrip("*: \t").partition("\n")[0].strip().strip("*").strip()
+    answer = _line(text[found[-1].end() :])
+    latest = found[-MAX_OTHERS:]
+    alone = [m for m in latest if not text[: m.start()].rpartition("\n")[2].strip("*#_ \t")]
+    others = dict.fromkeys(_line(text[m.end() :]) for m in alone)
+    others.pop(answer, None)
+    others.pop("", None)
+    return Final(answer, tuple(others)) if answer else None
+
+
+def _line(text: str) -> str:
+    """The answer at the beginning of a text: up to the end of its line, or of its formula."""
+    line = text[:100_000].lstrip("*: \t").partition("\n")[0].strip().strip("*").strip()
     if line.startswith("$") and line.find("$", 2) > 0:
         dollars = 2 if line.startswith("$$") else 1
         inside, _, after = line[dollars:].partition("$" * dollars)
         if not re.search(r"[\d$\\]", after):  # nothing that could be a second answer
             return inside.strip()
-    return line.removesuffix(".").strip() or None
-
-
-def tidy(text: str) -> str:
-    """The answer without math delimiters, style commands and a full stop around it."""
-    text = text.strip()
-    if text.isalnum():
-        return text
-    for _ in range(4):  # not as often as somebody likes to write dollars
-        before = text
-        text = text.removesuffix(".").strip() if not text.endswith("..") else text
-        for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
-            inner = text[len(opening) : -len(closing)]
-            if text.startswith(opening) and text.endswith(closing) and len(text) > 2:
-                text = inner.strip()
-                break
-        text = text.removeprefix(r"\displaystyle").strip()
-        if text.endswith("\\") and not text.endswith("\\\\"):  # what is left of "\\ "
-            text = text[:-1].strip()
-        if text == before:
-            break
-    return text
-
-
-def plain_number(text: str) -> Fraction | None:
-    """An integer, decimal or fraction as an exact number; None for anything else.
-
-    Spacing commands, thousands separators and a pair of parentheses are allowed around it.
-    """
-    if text.isdigit() and text.isascii() and len(text) <= MAX_DIGITS:
-        return Fraction(int(text))
-    if len(text) > 2 * MAX_DIGITS:
-        return None
-    text = _GROUPED.sub(lambda found: re.sub(r"\D", "", found[0]), text)
-    text = _SPACING.sub(" ", text).strip()
-    if text.startswith("(") and text.endswith(")"):
-        text = text[1:-1].strip()
-    text = re.sub(r" ?([-+/{}\u2212]) ?", r"\1", text)
-    found = _PLAIN.fullmatch(text)
-    if found is None or max(map(len, re.findall(r"\d+", text)), default=0) > MAX_DIGITS:
-        return None
-    if found["decimal"]:
-        value = Fraction(found["decimal"])
-    else:
-        top = int(found["top"] or found["top1"] or found["left"])
-        bottom = int(found["bottom"] or found["bottom1"] or found["right"])
-        if bottom == 0:
-            return None
-        value = Fraction(top, bottom)
-    return -value if found["sign"] in ("-", "\u2212") and found["sign"] else value
-
-
-def exact_number(text: str) -> Fraction | str | None:
-    """`plain_number`; or sign and digits of an integer too long for that, so that two such can be
-    compared."""
-    value = plain_number(text)
-    if value is not None or len(text) <= MAX_DIGITS:
-        return value
-    digits = text.replace(",", "")
-    sign = "-" if digits.startswith("-") else ""
-    digits = digits.removeprefix("-").lstrip("0")
-    return sign + digits if digits.isdigit() and digits.isascii() else None
+    return line.removesuffix(".").strip()

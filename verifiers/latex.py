@@ -7,43 +7,21 @@ A node is a tuple (kind, ...); equal trees are equal tuples:
     ("fn", name, a)   ("root", a, n)   ("log", base, a)   ("binom", n, k)
     ("list", items) ("set", items) ("bracket", "(" or "[", items, ")" or "]") ("union", items)
     ("relation", operators, sides)   ("matrix", brackets, rows)   ("ratio", items)
-    ("based", digits, base)
+    ("based", digits, base)   ("intersection" | "difference", a, b)   ("dots",)
+    ("big", name, lower, upper, body) a sum, integral, limit, ...: read, never computed
 The text is data: nothing in it is looked up, called or evaluated, and its length and the depth of
 its nesting are bounded.
 """
 
-import re
 from fractions import Fraction
-from typing import Any
 
-from verifiers.tokens import NotMathematics, Token, tokens
+from verifiers.atoms import Atoms, Node
+from verifiers.tokens import NotMathematics, tokens
+from verifiers.vocabulary import BASES, PRODUCT_STARTS, RELATIONS, SET_SIGNS
 
-Node = tuple[Any, ...]
+__all__ = ["MAX_LENGTH", "Node", "read"]
 
 MAX_LENGTH = 2000
-MAX_DEPTH = 120  # of calls; a pair of parentheses takes four
-MAX_TERMS = 300  # keeps every walk over a tree far from Python's recursion limit
-
-FUNCTIONS = frozenset(
-    {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan"}
-    | {"sinh", "cosh", "tanh", "ln", "exp", "log"}
-)
-INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-GREEK = frozenset(
-    {"alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "iota"}
-    | {"kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "varphi"}
-    | {"chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi"}
-    | {"Psi", "Omega", "infty", "ell"}
-)
-PRODUCT_STARTS = (
-    FUNCTIONS
-    | GREEK
-    | {"pi", "frac", "dfrac", "tfrac", "sqrt", "binom", "dbinom", "tbinom", "lvert"}
-)
-RELATIONS = {
-    "=": "=", "<": "<", ">": ">", "lt": "<", "gt": ">", "le": "<=", "leq": "<=", "leqslant": "<=",
-    "ge": ">=", "geq": ">=", "geqslant": ">=", "ne": "!=", "neq": "!=", "approx": "~", "in": "in",
-}  # fmt: skip
 
 
 def read(text: str) -> Node:
@@ -57,41 +35,14 @@ def read(text: str) -> Node:
     return Reader(tokens(text)).whole()
 
 
-class Reader:
+class Reader(Atoms):
     """Recursive descent over the tokens, one method per level of precedence."""
-
-    def __init__(self, found: list[Token]) -> None:
-        self._tokens = [*found, Token("end", "", False)]
-        self._at = 0
-        self._depth = 0
-        self._terms = 0
-        self._in_bars = 0
-
-    @property
-    def _next(self) -> Token:
-        return self._tokens[self._at]
-
-    def _take(self) -> Token:
-        token = self._tokens[self._at]
-        self._at += 1
-        return token
-
-    def _is(self, *values: str) -> bool:
-        return self._next.kind in ("mark", "command", "text") and self._next.value in values
-
-    def _accept(self, *values: str) -> bool:
-        if self._is(*values):
-            self._at += 1
-            return True
-        return False
-
-    def _expect(self, value: str) -> None:
-        if not self._accept(value):
-            raise NotMathematics(f"'{value}' is missing before '{self._next.value or 'its end'}'")
 
     def whole(self) -> Node:
         if self._next.kind == "end":
             raise NotMathematics("it is empty")
+        if self._accept("approx"):
+            return ("relation", ("~",), (("sym", "the answer"), self.whole()))
         items = self._items()
         if self._next.kind != "end":
             raise NotMathematics(f"'{self._next.value}' is not understood where it stands")
@@ -100,7 +51,7 @@ class Reader:
     def _items(self) -> list[Node]:
         items = [self._relation()]
         while self._accept(",", ";", "or", "and", "vee", "lor"):
-            self._accept("and", "or")  # "1, 2, and 3"
+            self._accept("and", "or", ",")  # "1, 2, and 3"
             items.append(self._relation())
         return items
 
@@ -131,10 +82,15 @@ class Reader:
         return ("ratio", tuple(items)) if len(items) > 1 else items[0]
 
     def _union(self) -> Node:
-        items = [self._sum()]
-        while self._accept("cup"):
-            items.append(self._sum())
-        return ("union", tuple(items)) if len(items) > 1 else items[0]
+        left = self._sum()
+        while self._next.kind == "command" and self._next.value in SET_SIGNS:
+            sign = SET_SIGNS[self._take().value]
+            right = self._sum()
+            if sign == "union":
+                left = (sign, (*(left[1] if left[0] == sign else (left,)), right))
+            else:
+                left = (sign, left, right)
+        return left
 
     def _sum(self) -> Node:
         if self._accept("pm"):
@@ -160,7 +116,7 @@ class Reader:
                 left = ("mul", left, self._signed())
             elif self._accept("/", "div"):
                 left = ("div", left, self._signed())
-            elif self._starts_factor(left):
+            elif self._starts_factor():
                 left = self._beside(left, self._power())
             else:
                 return left
@@ -176,7 +132,7 @@ class Reader:
         self._depth -= 1
         return node
 
-    def _starts_factor(self, left: Node) -> bool:
+    def _starts_factor(self) -> bool:
         """Whether what comes next is multiplied with what came before, without a sign."""
         token = self._next
         if token.kind == "letter":
@@ -225,212 +181,9 @@ class Reader:
             elif self._accept("degree"):
                 node = self._degrees(node)
             elif node[0] == "num" and self._accept("_"):
-                node = ("based", node[1], self._argument())
+                base = self._argument()
+                if base[0] == "text" and base[1] in BASES:
+                    base = ("num", Fraction(BASES[base[1]]))
+                node = ("based", node[1], base)
             else:
                 return node
-
-    def _argument(self) -> Node:
-        """What follows a `^`, `_` or a command: a group in braces, or a single character."""
-        if self._is("{"):
-            return self._group("{", "}")
-        if self._next.kind == "digit":
-            return ("num", Fraction(int(self._take().value)))
-        if self._is("-") or self._is("+"):
-            raise NotMathematics("a sign where a group in braces should be")
-        if self._is("circ"):
-            self._take()
-            return ("sym", "circ")
-        return self._atom()
-
-    def _group(self, opening: str, closing: str) -> Node:
-        self._expect(opening)
-        self._enter()
-        if self._is("circ"):
-            self._take()
-            node: Node = ("sym", "circ")
-        else:
-            bars, self._in_bars = self._in_bars, 0
-            node = self._relation()
-            self._in_bars = bars
-        self._expect(closing)
-        self._depth -= 1
-        return node
-
-    def _enter(self) -> None:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise NotMathematics(f"it is nested more than {MAX_DEPTH} deep")
-
-    def _atom(self) -> Node:
-        self._enter()
-        self._terms += 1
-        if self._terms > MAX_TERMS:
-            raise NotMathematics(f"it has more than {MAX_TERMS} terms")
-        token = self._next
-        if token.kind == "digit" or (token.kind == "mark" and token.value == "."):
-            node = self._number()
-        elif token.kind == "letter":
-            node = self._letter()
-        elif token.kind == "command":
-            node = self._command(self._take().value)
-        elif token.kind == "text":
-            node = ("text", self._take().value)
-        elif self._is("(", "["):
-            node = self._bracket()
-        elif self._is("{"):
-            node = self._group("{", "}")
-        elif self._accept(r"\{"):
-            node = self._set()
-        elif self._accept("|"):
-            node = self._bars("|")
-        else:
-            raise NotMathematics(f"'{token.value or 'its end'}' comes where a term should be")
-        self._depth -= 1
-        return node
-
-    def _number(self) -> Node:
-        digits = ""
-        while self._next.kind == "digit" or self._is("."):
-            if digits and not self._next.glued:
-                break
-            digits += self._take().value
-        if self._is("overline") and "." in digits:
-            self._take()
-            return self._repeating(digits)
-        if not re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", digits):
-            raise NotMathematics(f"'{digits}' is no number")
-        if self._next.kind == "digit":
-            raise NotMathematics("two numbers side by side")
-        return ("num", Fraction(digits))
-
-    def _repeating(self, digits: str) -> Node:
-        self._expect("{")
-        period = ""
-        while self._next.kind == "digit":
-            period += self._take().value
-        self._expect("}")
-        if not re.fullmatch(r"[0-9]*\.[0-9]*", digits) or not period:
-            raise NotMathematics("no repeating decimal")
-        places = len(digits.partition(".")[2])
-        start = Fraction(digits + "0" if digits != "." else "0")
-        return ("num", start + Fraction(int(period), (10 ** len(period) - 1) * 10**places))
-
-    def _letter(self) -> Node:
-        name = self._take().value
-        if name in ("e", "i") and not self._is("_"):
-            return ("const", name)
-        return self._symbol(name)
-
-    def _symbol(self, name: str) -> Node:
-        if self._accept("_"):
-            start = self._at
-            self._argument()
-            index = "".join(t.value for t in self._tokens[start : self._at] if t.value not in "{}")
-            name = f"{name}_{index}"
-        return ("sym", name)
-
-    def _bracket(self) -> Node:
-        opening = self._take().value
-        self._enter()
-        bars, self._in_bars = self._in_bars, 0
-        items = self._items()
-        self._in_bars = bars
-        self._depth -= 1
-        closing = self._next.value
-        if not self._accept(")", "]"):
-            raise NotMathematics(f"'{opening}' is not closed")
-        if len(items) == 1 and (opening + closing == "()" or items[0][0] == "matrix"):
-            return items[0]
-        return ("bracket", opening, tuple(items), closing)
-
-    def _set(self) -> Node:
-        if self._accept(r"\}"):
-            return ("set", ())
-        self._enter()
-        items = self._items()
-        self._depth -= 1
-        self._expect(r"\}")
-        return ("set", tuple(items))
-
-    def _bars(self, closing: str) -> Node:
-        self._in_bars += 1
-        inside = self._sum()
-        self._in_bars -= 1
-        self._expect(closing)
-        return ("abs", inside)
-
-    def _command(self, name: str) -> Node:
-        if name in FUNCTIONS:
-            return self._function(name)
-        if name in GREEK:
-            return self._symbol(name)
-        match name:
-            case "pi":
-                return ("const", "pi")
-            case "frac" | "dfrac" | "tfrac":
-                return ("div", self._argument(), self._argument())
-            case "binom" | "dbinom" | "tbinom":
-                return ("binom", self._argument(), self._argument())
-            case "sqrt":
-                degree: Node = ("num", Fraction(2))
-                if self._accept("["):
-                    degree = self._sum()
-                    self._expect("]")
-                return ("root", self._argument(), degree)
-            case "angle":
-                letters = ""
-                while self._next.kind == "letter":
-                    letters += self._take().value
-                return ("sym", f"angle {letters}")
-            case "emptyset" | "varnothing":
-                return ("set", ())
-            case "lvert":
-                return self._bars("rvert")
-            case "begin pmatrix" | "begin bmatrix" | "begin vmatrix" | "begin array":
-                return self._matrix(name.removeprefix("begin "))
-        raise NotMathematics(f"'\\{name}' is not understood")
-
-    def _function(self, name: str) -> Node:
-        base = exponent = None
-        if name == "log" and self._accept("_"):
-            base = self._argument()
-        if self._accept("^"):
-            exponent = self._argument()
-        if exponent == ("neg", ("num", Fraction(1))) and name in INVERSE:
-            name, exponent = INVERSE[name], None
-        inside = self._function_argument()
-        node: Node = ("fn", name, inside) if base is None else ("log", base, inside)
-        return node if exponent is None else ("pow", node, exponent)
-
-    def _function_argument(self) -> Node:
-        r"""One bracket or group, or the terms side by side up to the next function: `2\pi x`."""
-        if self._is("(", "{", "|", "lvert"):
-            return self._power()
-        node = self._power()
-        while self._starts_factor(node) and not self._is("(", "{", "|", *FUNCTIONS):
-            node = self._beside(node, self._power())
-        return node
-
-    def _matrix(self, kind: str) -> Node:
-        if kind == "array" and self._accept("{"):
-            while not self._accept("}"):
-                if self._take().kind == "end":
-                    raise NotMathematics("an array without columns")
-        rows: list[tuple[Node, ...]] = []
-        row = [self._relation()]
-        while not self._accept(f"end {kind}"):
-            if self._accept("&"):
-                row.append(self._relation())
-            elif self._accept(r"\\"):
-                rows.append(tuple(row))
-                if self._is(f"end {kind}"):
-                    row = []
-                    continue
-                row = [self._relation()]
-            else:
-                raise NotMathematics(f"'{self._next.value}' in a matrix")
-        if row:
-            rows.append(tuple(row))
-        if len({len(row) for row in rows}) != 1:
-            raise NotMathematics("rows of different length")
-        return ("matrix", "|" if kind == "vmatrix" else "[", tuple(rows))

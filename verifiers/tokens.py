@@ -20,11 +20,28 @@ UNICODE = {  # written as LaTeX
     "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "\u222a": r"\cup ", "∈": r"\in ",
     "√": r"\sqrt ", "±": r"\pm ", "θ": r"\theta ", "∅": r"\emptyset ",
 }  # fmt: skip
-IGNORED = frozenset({"left", "right", "displaystyle", "limits", "big", "Big", "bigl", "bigr", "bf"})
+IGNORED = frozenset(
+    {"left", "right", "displaystyle", "textstyle", "limits", "bf", "rm", "it", "mathstrut"}
+    | {
+        "large",
+        "Large",
+        "LARGE",
+        "huge",
+        "Huge",
+        "small",
+        "normalsize",
+        "underline",
+        "boxed",
+        "fbox",
+    }
+    | {"big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr"}
+)
 TEXT = frozenset({"text", "textbf", "textit", "textrm", "mathrm", "mathbf", "mbox", "textnormal"})
 
 _TOKEN = re.compile(
-    r"(?P<space>(?:\s|~|\\[,;:! ]|\\quad(?![a-zA-Z])|\\qquad(?![a-zA-Z]))+)"
+    r"(?P<space>(?:\s|~|\\[,;:! ]|\\q?quad(?![a-zA-Z])|\\(?:text)?color\{[a-zA-Z0-9!]*\}"
+    r"|\\(?:left|right)\.|\\h?phantom(?: *-|\{[^{}]*\})|\\hspace\{[^{}]*\})+)"
+    r"|(?<![a-zA-Z\\])(?P<plain>sqrt|sin|cos|tan|ln|log|pi|and|or)(?![a-zA-Z])"
     r"|(?P<text>\\(?:" + "|".join(sorted(TEXT, reverse=True)) + r")\s*\{(?P<words>[^{}\\]*)\})"
     r"|(?P<begin>\\(?P<which>begin|end)\{(?P<name>[a-zA-Z]+)\})"
     r"|\\(?P<command>[a-zA-Z]+)"
@@ -52,7 +69,9 @@ def tokens(text: str) -> list[Token]:
         if match["space"]:
             glued = False
             continue
-        if match["words"] is not None:
+        if match["plain"]:
+            found.append(Token("command", match["plain"], glued))
+        elif match["words"] is not None:
             found += text_tokens(match["words"].strip())
         elif match["begin"]:
             found.append(Token("command", f"{match['which']} {match['name']}", glued))
@@ -72,4 +91,9 @@ def text_tokens(words: str) -> list[Token]:
         return [Token("digit", digit, True) for digit in words]
     if letter := re.fullmatch(r"([a-zA-Z])|\(([A-Z])\)", words):
         return [Token("letter", letter[1] or letter[2], False)]
-    return [Token("text", " ".join(words.casefold().split()), False)]
+    named = " ".join(words.casefold().replace(",", " ").split())
+    if named == "to":  # 2 to 3
+        return [Token("mark", ":", False)]
+    if not named.strip(". "):
+        return []
+    return [Token("text", named, False)]

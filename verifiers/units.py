@@ -11,39 +11,73 @@ class Quantity(NamedTuple):
     unit: str  # "" when there is none
 
 
-_SYNONYMS = {
-    "cm": "centimeter cms centimetre", "mm": "millimeter millimetre", "km": "kilometer kilometre",
-    "m": "meter metre", "in": "inch inches", "ft": "foot feet", "yd": "yard", "mi": "mile",
-    "kg": "kilogram", "g": "gram", "mg": "milligram", "lb": "pound lbs", "oz": "ounce",
-    "l": "liter litre", "ml": "milliliter millilitre", "s": "second sec", "min": "minute",
-    "h": "hour hr", "day": "", "week": "", "month": "", "year": "", "mph": "", "kmh": "",
-    "degree": "deg", "dollar": "usd", "cent": "", "euro": "", "percent": "percents", "radian": "",
-    "unit": "", "gallon": "", "cup": "", "square": "sq", "cubic": "cu", "per": "", "item": "",
-    "people": "person", "student": "", "piece": "", "time": "", "way": "", "hertz": "hz",
-    "joule": "j", "newton": "n", "watt": "w", "volt": "v",
+# Of every kind of quantity: the units in their short form, each with its other spellings.
+_KINDS: dict[str, dict[str, str]] = {
+    "length": {
+        "cm": "centimeter cms centimetre", "mm": "millimeter millimetre", "m": "meter metre",
+        "km": "kilometer kilometre", "in": "inch inches", "ft": "foot feet", "yd": "yard",
+        "mi": "mile",
+    },
+    "mass": {
+        "kg": "kilogram", "g": "gram", "mg": "milligram", "lb": "pound lbs", "oz": "ounce",
+        "ton": "tonne",
+    },
+    "time": {
+        "s": "second sec", "min": "minute", "h": "hour hr", "day": "", "week": "", "month": "",
+        "year": "yr",
+    },
+    "volume": {
+        "l": "liter litre", "ml": "milliliter millilitre", "gallon": "", "cup": "", "quart": "",
+        "pint": "",
+    },
+    "money": {"dollar": "usd", "cent": "", "euro": "", "yuan": "", "rupee": ""},
+    "angle": {"degree": "deg", "radian": "rad"},
+    "share": {"percent": "percents pct percentage"},
+    "physics": {"hertz": "hz", "joule": "j", "newton": "n", "watt": "w", "volt": "v"},
+    "speed": {"mph": "", "kmh": "kph"},
+    "clock": {"am": "a.m.", "pm": "p.m."},
+    "count": {
+        "unit": "", "item": "", "people": "person", "student": "", "piece": "", "time": "",
+        "way": "",
+    },
+    "word": {"square": "sq", "cubic": "cu", "per": ""},
 }  # fmt: skip
 _CANONICAL = {
     spelling + plural: unit
-    for unit, others in _SYNONYMS.items()
+    for units in _KINDS.values()
+    for unit, others in units.items()
     for spelling in (unit, *others.split())
     for plural in ("", "s")
 }
+_KIND = {unit: kind for kind, units in _KINDS.items() for unit in units}
+_COMPOUND = {"mph": "mi per h", "kmh": "km per h"}
+
+UNIT_WORDS = sorted(
+    (re.escape(word) for word, unit in _CANONICAL.items() if len(word) > 1 and _KIND[unit] in
+     ("length", "mass", "time", "volume", "money", "angle")),
+    key=len,
+    reverse=True,
+)  # fmt: skip
 
 _WRAPPED = r"\\(?:" + "|".join(sorted(TEXT, reverse=True)) + r")\s*\{([^{}\\]*)\}"
+_UNIT = _WRAPPED.replace("|mathbf", "")  # a bold letter is a vector
 _TRAILING = re.compile(
-    _WRAPPED
-    + r"(?P<power>\^\{?[23]\}?)?$|(?<![a-zA-Z\\{])(?P<bare>[a-zA-Z]{2,12}(?: [a-z]{2,12})*)$"
+    _UNIT
+    + r"(?P<power>\^\{?[23]\}?)?$"
+    + r"|(?<![a-zA-Z\\{])(?P<bare>[a-zA-Z]{2,12}(?:(?: |/)[a-z]{1,12})*)(?P<raised>\^\{?[23]\}?)?$"
 )
+_ANGLE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)|circ.*circ|\u00b0.*\u00b0", re.DOTALL)
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\u00b0|\\degree)\s*$")
 _PERCENT = re.compile(r"(?:\\[,;:! ]|~|\s)*\\?%\s*$")
 _SPACE = re.compile(r"(?:\\[,;:! ]|~|\s)+$")
 _WORDS = re.compile(r"[a-zA-Z][a-zA-Z' -]*")
 
 
-def quantity(text: str, *, any_unit: bool = False) -> Quantity:
+def quantity(text: str, *, any_unit: bool = False, nouns: frozenset[str] = frozenset()) -> Quantity:
     r"""An answer and its unit, as far as the unit is one that is known; else all of it.
 
     any_unit: whatever stands in a `\text{...}` at the end counts as the unit.
+    nouns: so do words at the end that are all among these, `7 \text{ apples}`.
     """
     for sign in ("", "-"):
         for dollar in (sign + r"\$", sign + "$"):
@@ -51,21 +85,25 @@ def quantity(text: str, *, any_unit: bool = False) -> Quantity:
                 return Quantity(sign + text[len(dollar) :], "dollar")
     for pattern, unit in ((_DEGREES, "degree"), (_PERCENT, "percent")):
         found = pattern.search(text[-40:])
-        if found:
+        if found and not _ANGLE.search(text):
             return Quantity(text[: len(text) - len(found[0])], unit)
     found = _TRAILING.search(text[-200:])
     if found:
-        unit = _canonical(found["bare"] or found[1] or "", found["power"] or "")
-        if any_unit and not unit:
-            unit = " ".join((found[1] or "").casefold().split())
+        unit = canonical_unit(
+            found["bare"] or found[1] or "", found["power"] or found["raised"] or ""
+        )
+        named = (found["bare"] or found[1] or "").casefold().split()
+        if not unit and (any_unit or (named and nouns.issuperset(named))):
+            unit = " ".join(named) if found[1] or nouns else ""
         value = _SPACE.sub("", text[: len(text) - len(found[0])][-4000:])
         if unit and value:
             return Quantity(value, unit)
     return Quantity(text, "")
 
 
-def _canonical(named: str, power: str) -> str:
-    parts = named.casefold().replace("/", " per ").split()
+def canonical_unit(named: str, power: str = "") -> str:
+    """The one spelling that is used for a unit: "cm ^2" for square centimetres; "" for none."""
+    parts = named.casefold().replace("/", " per ").replace("~", " ").split()
     known = [_CANONICAL[part] for part in parts if part in _CANONICAL]
     if not parts or len(known) < len(parts):
         return ""
@@ -74,7 +112,14 @@ def _canonical(named: str, power: str) -> str:
             known = [*known[1:], exponent]
     if power:
         known.append("^" + power.strip("^{}"))
-    return " ".join(known)
+    unit = " ".join(known)
+    return _COMPOUND.get(unit, unit)
+
+
+def same_kind(unit: str, other: str) -> bool:
+    """Whether two units measure the same kind of quantity: cm and km do, cm and cm ^2 do not."""
+    (first, *rest), (second, *others) = unit.split(), other.split()
+    return _KIND.get(first, first) == _KIND.get(second, second) and len(rest) == len(others)
 
 
 def words(text: str, *, wrapped_only: bool = True) -> str | None:

@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, list[str]] = {
 # The doors: only these files import the package, inside functions or not.
 DOORS: dict[str, list[str]] = {
     "sympy": ["verifiers/algebra.py"],
-    "mpmath": ["verifiers/algebra.py"],
+    "mpmath": ["verifiers/numeric.py"],
     "datasets": ["envs/dataset.py", "rl/sft.py"],
     "vllm": ["rl/broadcast.py", "rl/weights_plugin.py"],
     "deepspeed": ["rl/deepspeed_engine.py"],
