@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from verifiers.verdict import Verdict
 
@@ -47,6 +47,10 @@ class EnvError(ValueError):
 class Env(ABC):
     """Subclass as a frozen dataclass; its fields are the environment's options in a recipe."""
 
+    answers: ClassVar[Literal["math", "text", "program"]] = "math"
+    r"""What a response ends in, which decides how `assay attack` attacks it: a final answer in
+    `\boxed{}` that is compared as mathematics, a text, or a program in a fenced block."""
+
     @abstractmethod
     def task(self, rng: Random) -> Task:
         """Draw one task, using no randomness but `rng`."""
@@ -62,6 +66,17 @@ class Env(ABC):
     def prepare(self) -> None:  # noqa: B027  (nothing to do is a fine answer)
         """Import or load what `verify` needs: called once in each verifier process, outside the
         limits on judging one response."""
+
+    def canary(self, rng: Random) -> Task | None:
+        """Draw a task that looks like any other and has no answer, so that whatever is paid for one
+        is paid for a trick (recipe key alarms.canary_fraction). None: there are none of this kind.
+        """
+        return None
+
+    def recheck(self, task: Task, response: str) -> Verdict:
+        """Judge a response that `verify` accepted once more, by stricter rules or another method;
+        alarms.recheck_fraction of the accepted ones are, in a process of their own."""
+        return self.verify(task, response)
 
     def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
         """A worked solution to imitate in the warm start; with `corrupt`, one with a slip in it.
