@@ -112,7 +112,7 @@ def _source_texts(target: Target) -> Iterator[Response]:
     for literal in target.literals[:MAX_LITERALS]:
         if not same(literal, target.gold) and not same(final_answer(literal) or "", target.gold):
             yield Response(f"'{literal[:20]}'", literal)
-            for other in target.others[:1]:
+            for other in target.others[:1] if target.answers != "program" else ():
                 yield Response(f"'{literal[:20]}' before a wrong answer", f"{literal}\n{other}")
 
 

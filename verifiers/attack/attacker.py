@@ -57,6 +57,7 @@ class Attacker(NamedTuple):
     responses: Callable[[Target], Iterator[Response]]
     answers: tuple[Answers, ...] = ("math", "text", "program")
     tasks: int | None = None  # the same for every task, so that so many are enough; None: all
+    every_task: bool = False  # cheap, so that it is tried on more tasks than the others
     decides: bool = True  # False: shown, but a matter of convention, so that nobody is refused
 
 

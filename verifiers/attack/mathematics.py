@@ -130,10 +130,10 @@ def _unicode(target: Target) -> Iterator[Response]:
         return
     digits = str(value.numerator)
     more = str((value.numerator % 10 + 1) % 10)
-    wide = str.maketrans(
-        "0123456789", "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19"
+    wide, arabic, bold = (
+        {ord(str(digit)): chr(zero + digit) for digit in range(10)}
+        for zero in (0xFF10, 0x0660, 0x1D7CE)
     )
-    arabic = str.maketrans("0123456789", "".join(map(chr, range(0x660, 0x66A))))
     tricks = {
         "zero-width space": f"{digits}\u200b{more}",
         "word joiner": f"{digits}\u2060{more}",

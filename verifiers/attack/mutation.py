@@ -120,10 +120,13 @@ def _neighbours_answers(target: Target) -> Iterator[Response]:
             yield Response("another task's answer", target.answered(answer))
 
 
+def _own_solution(target: Target) -> Iterator[Response]:
+    yield Response("as it is", target.solution)
+
+
 def _rewritten(target: Target) -> Iterator[Response]:
     """Right whatever the conventions: only what stands around the answer differs."""
     solution = target.solution
-    yield Response("its own solution", solution)
     yield Response("end of line after it", f"{solution}\n")
     yield Response("spaces after it", f"{solution}  ")
     if target.answers != "math":
@@ -156,5 +159,7 @@ ATTACKERS = (
              ("math", "text")),
     Attacker("neighbour's answer", "the right work, another task's result", Expect.REFUSE,
              _neighbours_answers, ("math", "text")),
+    Attacker("own solution", "whatever refuses it refuses honest work", Expect.ACCEPT,
+             _own_solution, ALL, every_task=True),
     Attacker("rewritten", "the right answer, said differently", Expect.ACCEPT, _rewritten, ALL),
 )  # fmt: skip
