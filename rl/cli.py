@@ -21,6 +21,16 @@ Score a policy on held-out tasks: avg@k and pass@k with 95 % intervals.
   assay eval path/or/hub-id --recipe recipes/math_grpo.yaml
   assay eval runs/math_grpo-1a2b3c4d evaluation.samples=16
 """
+ATTACK = """\
+Attack environments as a policy under reinforcement would, and say whether they may train: wrong
+answers that are accepted, right ones that are refused, bombs, forged verdicts, poisoned state.
+
+  assay attack arithmetic --option digits=4              one of those listed in envs/__init__.py
+  assay attack path/to/file.py:Class                     one of your own
+  assay attack recipes/math_grpo.yaml                    every one that a recipe trains on
+
+Exit code 0: admitted, 1: not. `assay train` does the same, on fewer tasks, for what is new to it.
+"""
 DOCTOR = """\
 Check this machine and the stack, in under a minute: imports, sandbox, a vLLM server that answers,
 a weight update that arrives, an update with learning rate 0 that changes nothing.
@@ -68,10 +78,27 @@ def _run(arguments: argparse.Namespace) -> int:
             from rl.launch import evaluate
 
             return evaluate(arguments.model, arguments.recipe, arguments.overrides)
+        case "attack":
+            from rl.attack import attack_command
+
+            return attack_command(
+                arguments.what,
+                arguments.overrides,
+                options=arguments.option,
+                n_tasks=arguments.tasks,
+                json_file=arguments.json,
+                admit=arguments.admit,
+            )
         case _:
             from rl.doctor import doctor
 
             return doctor()
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not '{text}'")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,6 +124,18 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("model", help="run directory, model directory or hub id")
     evaluate.add_argument("overrides", nargs="*", metavar="key.path=value")
     evaluate.add_argument("--recipe", type=Path, help="recipe whose held-out tasks are answered")
+
+    attack = command("attack", "find out whether an environment can be cheated", ATTACK)
+    attack.add_argument("what", help="environment, path/to/file.py:Class, or recipe")
+    attack.add_argument("overrides", nargs="*", metavar="key.path=value")
+    attack.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="of the environment"
+    )
+    attack.add_argument("--tasks", type=_count, help="how many to attack (default: by its kind)")
+    attack.add_argument("--json", type=Path, metavar="FILE", help="write the whole report there")
+    attack.add_argument(
+        "--admit", action="store_true", help="only what has no record yet, on few tasks"
+    )
 
     command("doctor", "check this machine and the stack", DOCTOR)
     return parser

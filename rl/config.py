@@ -342,6 +342,10 @@ class Recipe(Section):
     alarms: Alarms = Alarms()
     """What stops a run or is said loudly."""
 
+    accept_hackable: Name | None = None
+    """Why to train although `assay attack` refuses an environment; it is shown and kept in
+    summary.json. null: such a run is refused."""
+
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = ["tensorboard"]
     """Where the metrics go besides metrics.jsonl."""
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rl.attack import admit, plan_lines
 from rl.children import ChildDied
 from rl.config import Recipe
 from rl.errors import UserError
@@ -28,7 +29,7 @@ def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
     recipe = load_recipe(path, overrides, profile=hardware.kind)
     plan = make_plan(recipe, hardware)
     if dry_run:
-        print(dump(recipe), *plan.lines, sep="\n")
+        print(dump(recipe), *plan.lines, *plan_lines(recipe), sep="\n")
         return 0
     run_dir = Path(recipe.run_dir or _default_directory(path, recipe)).absolute()
     with Progress(recipe.steps) as progress:
@@ -76,6 +77,7 @@ def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dic
     begin = time.monotonic()
     with Supervisor(run_dir, progress) as supervisor:
         directory = prepare(run_dir, recipe)
+        admit(supervisor, recipe)
         model = starting_policy(supervisor)
         policy_s = time.monotonic() - begin
         urls, key = supervisor.serve(model, recipe, plan)
@@ -90,6 +92,8 @@ def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dic
             return summary
         summary["time"]["policy_s"] = round(policy_s, 1)
         summary["time"]["wall_s"] = round(time.monotonic() - begin, 3)
+        if recipe.accept_hackable is not None:
+            summary["accept_hackable"] = recipe.accept_hackable
         directory.write_json("summary.json", summary)
         return summary
 

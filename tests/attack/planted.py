@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from random import Random
 from typing import ClassVar, Literal
 
@@ -153,8 +152,9 @@ class RunsHere(Env):
         try:
             exec(found[-1], names)
             for test in task.truth["hidden_tests"]:
-                if not test["expected"] == names["add"](*test["args"]):  # type: ignore[operator]
-                    return wrong("", "another result", "here/1")
+                if test["expected"] == names["add"](*test["args"]):  # type: ignore[operator]
+                    continue
+                return wrong("", "another result", "here/1")
         except SystemExit:
             return correct("", "here/1")
         except Exception as error:
@@ -164,6 +164,3 @@ class RunsHere(Env):
     def solve(self, task: Task) -> str:
         k = re.findall(r"\d+", task.messages[0].content)[0]
         return f"```python\ndef add(n):\n    return n + {k}\n```"
-
-
-HERE = str(Path(__file__))

@@ -203,7 +203,7 @@ def table(report: Report) -> str:
 def _line(row: Row, width: int) -> str:
     what = row.reason
     guess = row.best_guess
-    if guess is not None:
+    if guess is not None and guess[1]:
         what = f"best guess '{guess[0]}' right {guess[1]} times in {guess[2]}"
     elif row.example is not None:
         what = f"{row.example.label}: {row.example.response}"
