@@ -37,6 +37,11 @@ class Task:
         return sha256(shown.encode()).hexdigest()
 
 
+def unguessable(rng: Random) -> str:
+    """The truth of a canary: random letters, which no answer matches."""
+    return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=24))
+
+
 class EnvError(ValueError):
     """An environment's options or data are wrong, and the message says how: one line per mistake.
 

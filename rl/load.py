@@ -9,10 +9,10 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
 import yaml
-from envs.registry import EnvError, make_env
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from envs.registry import EnvError, make_env
 from rl.config import EnvSpec, Recipe
 
 Path_ = tuple[str, ...]  # of keys, from the top of the recipe

@@ -74,6 +74,7 @@ def sample_rows(
                 "split": split,
                 "id": f"{split}/{step}/{g}/{s}",
                 "env": rollout.env,
+                "options": rollout.options,
                 "task": rollout.task.key[:16],
                 "prompt": [{"role": m.role, "content": m.content} for m in rollout.task.messages],
                 "truth": rollout.task.truth,

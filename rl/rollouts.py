@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.registry import job
-
 from rl.chat import decode, encode
 from rl.config import Recipe
 from rl.engine import Engine, Sampling
@@ -56,6 +55,7 @@ class Rollouts:
             prompt_tokens=prompt,
             completion=completion,
             response=decode(self._tokenizer, completion.tokens),
+            options=drawn.options,
         )
         verdict = await self._verdict(drawn, rollout)
         # Not a number: whoever trains on a broken verdict by mistake sees it in the loss at once.

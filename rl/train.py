@@ -19,6 +19,7 @@ from rl.record import RunDirectory, Trackers
 from rl.rollouts import Rollouts
 from rl.tasks import Tasks
 from rl.types import Group
+from rl.watch import Watch
 from rl.weights import WeightPublisher
 
 
@@ -58,6 +59,7 @@ class Run:
     directory: RunDirectory
     trackers: Trackers
     events: Events
+    watch: Watch
     stop_requested: Callable[[], bool]
     clock: Clock = field(default_factory=Clock)
 
@@ -79,7 +81,9 @@ async def train(run: Run) -> None:
     for step in range(learner.version + 1, recipe.steps + 1):
         run.events.wait(f"step {step}: sampling and verifying", recipe.rollout.deadline_s)
         with run.clock("sample"):
-            groups = await run.rollouts.groups(run.tasks.step(step), sampling)
+            tasks, canaries = run.tasks.step(step), run.tasks.canaries(step)
+            sampled = await run.rollouts.groups([*tasks, *canaries], sampling)
+            groups, trapped = sampled[: len(tasks)], sampled[len(tasks) :]
         check_verifier(f"step {step}", groups, recipe.alarms)
 
         run.events.wait(f"step {step}: learning", recipe.learner.collective_deadline_s)
@@ -89,9 +93,12 @@ async def train(run: Run) -> None:
 
         agreement = await publish(run)
         record(run, step, groups, packed, step_row(step, groups, packed, update, agreement))
+        rows = sample_rows(step, trapped, split="canary", training=None)
+        run.directory.append("samples.jsonl", rows)
         check_mismatch(step, update.mismatch_kl, recipe.alarms)
         for warning in warnings.check(signs(step, groups, packed)):
             run.events.say(warning)
+        await run.watch.step(step, groups, trapped)
 
         stopping = run.stop_requested()
         if step % recipe.checkpoint.every == 0 or step == recipe.steps or stopping:
@@ -138,6 +145,8 @@ async def hold_out(run: Run, step: int) -> None:
         f"held out, after step {step}: avg@{scores.samples} {scores.avg_at_k}, "
         f"pass@{scores.samples} {scores.pass_at_k}"
     )
+    rewards = [row["reward"] for row in run.directory.rows("metrics.jsonl")]
+    run.watch.evaluated(step, run.directory.rows("evals.jsonl"), rewards)
 
 
 def record(run: Run, step: int, groups: list[Group], packed: Packed, row: dict[str, Any]) -> None:
