@@ -31,6 +31,20 @@ answers that are accepted, right ones that are refused, bombs, forged verdicts, 
 
 Exit code 0: admitted, 1: not. `assay train` does the same, on fewer tasks, for what is new to it.
 """
+AUDIT = """\
+Judge every answer of a run again, with the verifiers of today, and list the verdicts that changed.
+
+  assay audit runs/math_grpo-1a2b3c4d
+
+The list is written to audit.jsonl in the run directory. Exit code 0: nothing changed, 1: it did.
+"""
+NEW_ENV = """\
+Write an environment that works, its test and its recipe into the current directory.
+
+  assay new-env doubling          doubling.py, test_doubling.py, doubling.yaml
+
+docs/environments.md goes on from there.
+"""
 DOCTOR = """\
 Check this machine and the stack, in under a minute: imports, sandbox, a vLLM server that answers,
 a weight update that arrives, an update with learning rate 0 that changes nothing.
@@ -89,6 +103,14 @@ def _run(arguments: argparse.Namespace) -> int:
                 json_file=arguments.json,
                 admit=arguments.admit,
             )
+        case "audit":
+            from rl.audit import audit
+
+            return audit(arguments.run)
+        case "new-env":
+            from rl.new_env import new_env
+
+            return new_env(arguments.name)
         case _:
             from rl.doctor import doctor
 
@@ -136,6 +158,12 @@ def _parser() -> argparse.ArgumentParser:
     attack.add_argument(
         "--admit", action="store_true", help="only what has no record yet, on few tasks"
     )
+
+    audit = command("audit", "judge a run's answers again", AUDIT)
+    audit.add_argument("run", type=Path, help="run directory")
+
+    new_env = command("new-env", "write a new environment to start from", NEW_ENV)
+    new_env.add_argument("name", help="lower-case letters, digits and underscores")
 
     command("doctor", "check this machine and the stack", DOCTOR)
     return parser

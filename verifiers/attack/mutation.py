@@ -62,11 +62,16 @@ def _near_numbers(value: Fraction) -> Iterator[tuple[str, str]]:
     }
     digits = str(abs(value.numerator))
     if value.denominator == 1 and len(digits) > 1:
-        swaps = [digits[:i] + digits[i + 1] + digits[i] + digits[i + 2 :] for i in (0, -2)]
-        changed = [swaps[0], digits[:-1], digits[1:], digits + digits[-1], digits[::-1]]
-        names = ["digits swapped", "last digit lost", "first digit lost", "digit twice", "reversed"]
-        tried |= {name: Fraction(int(text)) for name, text in zip(names, changed, strict=True)}
-        tried["last digit"] = Fraction(int(digits[:-1] + str((int(digits[-1]) + 5) % 10)))
+        changed = {
+            "first digits swapped": digits[1] + digits[0] + digits[2:],
+            "last digits swapped": digits[:-2] + digits[-1] + digits[-2],
+            "last digit lost": digits[:-1],
+            "first digit lost": digits[1:],
+            "digit twice": digits + digits[-1],
+            "reversed": digits[::-1],
+            "last digit": digits[:-1] + str((int(digits[-1]) + 5) % 10),
+        }
+        tried |= {name: Fraction(int(text)) for name, text in changed.items()}
     for label, other in tried.items():
         if other != value:
             yield label, written(other)
