@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,21 +89,29 @@ async def _judged(
     pool: VerifierPool, samples: Iterator[Sample]
 ) -> AsyncIterator[tuple[Sample, Verdict]]:
     """The samples in their order, each with its verdict; only IN_FLIGHT of them in memory."""
-    waiting: list[tuple[Sample, asyncio.Task[Verdict]]] = []
+    waiting: deque[tuple[Sample, asyncio.Task[Verdict]]] = deque()
     envs: dict[str, Env] = {}
-    for sample in samples:
-        key = json.dumps([sample.env, sample.options], sort_keys=True)
-        env = envs.get(key) or envs.setdefault(key, make_env(sample.env, sample.options))
-        one = job(sample.env, sample.options, sample.task, sample.response)
-        canary = sample.id.startswith("canary/")
-        solution = "" if canary else env.solve(sample.task)
-        control = job(sample.env, sample.options, sample.task, solution)
-        waiting.append((sample, asyncio.create_task(pool.verify(one, control))))
-        if len(waiting) == IN_FLIGHT:
-            first, verdict = waiting.pop(0)
+    try:
+        for sample in samples:
+            key = json.dumps([sample.env, sample.options], sort_keys=True)
+            env = envs.get(key) or envs.setdefault(key, make_env(sample.env, sample.options))
+            canary = sample.id.startswith("canary/")
+            solution = "" if canary else env.solve(sample.task)
+            one, control = (
+                job(sample.env, sample.options, sample.task, text)
+                for text in (sample.response, solution)
+            )
+            waiting.append((sample, asyncio.create_task(pool.verify(one, control))))
+            if len(waiting) == IN_FLIGHT:
+                first, verdict = waiting.popleft()
+                yield first, await verdict
+        while waiting:
+            first, verdict = waiting.popleft()
             yield first, await verdict
-    for first, verdict in waiting:
-        yield first, await verdict
+    finally:  # a line that is no sample ends the audit while others are being judged
+        for _, verdict in waiting:
+            verdict.cancel()
+        await asyncio.gather(*(verdict for _, verdict in waiting), return_exceptions=True)
 
 
 def read_samples(run_dir: Path, specs: list[EnvSpec], counts: "Counter[str]") -> Iterator[Sample]:
