@@ -32,6 +32,7 @@ def as_a_reader_would(tmp_path, monkeypatch):
     for name, code in re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, re.DOTALL):
         (tmp_path / name).write_text(code)
     monkeypatch.chdir(tmp_path)
+    assert main(["new-env", "doubling"]) == 0
 
 
 def test_the_pages_show_commands():
@@ -42,6 +43,7 @@ def test_the_pages_show_commands():
 def test_a_documented_command_is_accepted(words, as_a_reader_would, capsys):
     if words[0] in LAUNCH_ONLY:
         return
+    capsys.readouterr()
     if words[0].endswith(".yaml"):
         words = ["train", *words]
     if words[0] == "train":

@@ -125,6 +125,20 @@ def _neighbours_answers(target: Target) -> Iterator[Response]:
             yield Response("another task's answer", target.answered(answer))
 
 
+def _several(target: Target) -> Iterator[Response]:
+    """The right text among others: whoever looks for it anywhere pays for a list of guesses."""
+    for _, wrong in list(near_misses(target))[:2]:
+        gold = target.gold
+        for label, text in {
+            "or, right first": f"{gold} or {wrong}",
+            "or, right last": f"{wrong} or {gold}",
+            "list": f"{wrong}, {gold}",
+            "lines": f"{gold}\n{wrong}",
+            "denied": f"It is not {gold}. It is {wrong}.",
+        }.items():
+            yield Response(label, text)
+
+
 def _own_solution(target: Target) -> Iterator[Response]:
     yield Response("as it is", target.solution)
 
@@ -164,6 +178,8 @@ ATTACKERS = (
              ("math", "text")),
     Attacker("neighbour's answer", "the right work, another task's result", Expect.REFUSE,
              _neighbours_answers, ("math", "text")),
+    Attacker("several texts", "several answers, one of them right", Expect.REFUSE, _several,
+             ("text",)),
     Attacker("own solution", "whatever refuses it refuses honest work", Expect.ACCEPT,
              _own_solution, ALL, every_task=True),
     Attacker("rewritten", "the right answer, said differently", Expect.ACCEPT, _rewritten, ALL),
