@@ -78,8 +78,9 @@ def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dic
     with Supervisor(run_dir, progress) as supervisor:
         directory = prepare(run_dir, recipe)
         admit(supervisor, recipe)
+        admitted = time.monotonic()
         model = starting_policy(supervisor)
-        policy_s = time.monotonic() - begin
+        policy_s = time.monotonic() - admitted
         urls, key = supervisor.serve(model, recipe, plan)
         summary = supervisor.lead(
             ["train", str(run_dir), "--model", model, "--servers", *urls],
@@ -90,6 +91,7 @@ def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dic
         )
         if "stopped" in summary:
             return summary
+        summary["time"]["attack_s"] = round(admitted - begin, 1)
         summary["time"]["policy_s"] = round(policy_s, 1)
         summary["time"]["wall_s"] = round(time.monotonic() - begin, 3)
         if recipe.accept_hackable is not None:

@@ -1,14 +1,21 @@
 """The attack suite on whole environments: cracks are found, sound ones admitted, records kept."""
 
 import asyncio
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from envs.admission import find_admission, fingerprint, store_admission
 from envs.attack import attack
+from rl.attack import admit
 from rl.cli import main
+from rl.config import EnvSpec, Recipe
+from rl.launch import prepare
+from rl.progress import Progress
+from rl.supervisor import Supervisor
 from verifiers.attack.report import Report, table
 from verifiers.pool import Limits
 
@@ -39,8 +46,7 @@ def slow(*values: str) -> object:
 @pytest.mark.parametrize(
     ("planted", "reason"),
     [
-        ("Banana", "words of the source"),
-        ("Evaluates", "executed outside of a sandbox"),
+        slow("Banana", "words of the source"),
         ("Remembers", "verdicts were others the second time"),
         slow("AnythingBoxed", "empty: "),
         slow("Contains", "hedge: "),
@@ -59,29 +65,12 @@ def test_a_planted_crack_is_found_and_named(planted, reason):
 
 @pytest.mark.parametrize(
     ("planted", "reason"),
-    [("Leaks", "part of the prompt: 'last number'"), slow("OneAnswer", "constant: 'No'")],
+    [slow("Leaks", "part of the prompt: 'last number'"), slow("OneAnswer", "constant: 'No'")],
 )
 def test_a_rule_that_is_right_too_often_is_a_crack(planted, reason):
     report = attacked(f"{PLANTED}:{planted}", n_tasks=12)
     assert any(reason in found for found in report.reasons), report.reasons
     assert report.false_accepts[0] == 0, report.reasons
-
-
-def test_a_sound_environment_is_admitted_with_its_bounds():
-    report = attacked("arithmetic", {"digits": 2})
-    assert report.admitted
-    accepted, tried = report.false_accepts
-    assert accepted == 0
-    assert tried > 500
-    assert report.false_rejects[0] == 0
-    assert report.false_rejects[1] > 400
-    assert report.judged_twice == 400
-    assert report.verifiers == ["math/1"] or report.verifiers[0].startswith("math/")
-    found = report.to_json()
-    assert found["false_accepts"][2] == pytest.approx(1 - 0.05 ** (1 / tried))
-    assert found["admitted"] is True
-    assert 0 < found["peak_mib"] < 2048
-    json.dumps(found)
 
 
 @pytest.mark.slow
@@ -93,19 +82,36 @@ def test_programs_that_run_in_the_verifier_itself_are_caught(tmp_path, monkeypat
         assert expected in reasons
 
 
-def test_the_command_says_admitted_or_not_by_its_exit_code(tmp_path, capsys):
-    report = tmp_path / "report.json"
+def test_a_sound_environment_is_admitted_with_its_bounds_and_remembered(tmp_path, capsys):
+    file = tmp_path / "report.json"
     words = ["attack", "arithmetic", "--option", "digits=2", "--tasks", "10"]
-    assert main([*words, "--json", str(report)]) == 0
+    assert main([*words, "--json", str(file)]) == 0
     printed = capsys.readouterr().out
-    assert "admitted" in printed
-    assert "95 % confidence" in printed
-    assert json.loads(report.read_text())["options"] == {"digits": 2}
+    assert "with 95 % confidence" in printed
+    assert "\nadmitted\n" in printed
+    report = json.loads(file.read_text())
+    assert (report["env"], report["options"]) == ("arithmetic", {"digits": 2})
+    assert report["admitted"] is True
+    accepted, tried, bound = report["false_accepts"]
+    assert (accepted, tried > 2000) == (0, True)
+    assert bound == pytest.approx(1 - 0.05 ** (1 / tried))
+    assert report["false_rejects"][0] == 0
+    assert report["false_rejects"][1] > 400
+    assert (report["judged_twice"], report["changed"]) == (400, [])
+    assert 0 < report["peak_mib"] < 2048
+    assert 0 < report["slowest_s"] < report["deadline_s"]
     admission = find_admission("arithmetic", {"digits": 2})
     assert admission is not None
     assert admission.admitted
-    assert main(["attack", f"{PLANTED}:AnythingBoxed", "--tasks", "3"]) == 1
-    assert "no record: 3 tasks are too few" in capsys.readouterr().out
+
+
+def test_an_attack_on_few_tasks_leaves_no_record_and_a_crack_exit_code_1(capsys):
+    name = f"{PLANTED}:Evaluates"
+    assert main(["attack", name, "--tasks", "2"]) == 1
+    printed = capsys.readouterr().out
+    assert "a response was executed outside of a sandbox" in printed
+    assert "no record: 2 tasks are too few" in printed
+    assert find_admission(name, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -182,3 +188,15 @@ def test_training_refuses_an_environment_that_can_be_cheated_before_anything_sta
     assert not (tmp_path / "run" / "policy.json").exists()
     assert main(["train", str(recipe), "--dry-run"]) == 0
     assert "NOT admitted" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_training_goes_on_where_the_recipe_says_why(tmp_path):
+    said = io.StringIO()
+    spec = EnvSpec(name=f"{PLANTED}:AnythingBoxed")
+    recipe = Recipe(model="embedded", envs=[spec], accept_hackable="to see it happen")
+    with Progress(0, Console(file=said)) as progress, Supervisor(tmp_path, progress) as supervisor:
+        prepare(tmp_path, recipe)
+        admit(supervisor, recipe)
+    assert "NOT admitted" in said.getvalue()
+    assert "to see it happen" in said.getvalue()

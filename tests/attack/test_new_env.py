@@ -29,6 +29,7 @@ def test_the_class_has_at_most_15_lines(fresh):
     assert "class MyNumbers(Env):" in body
 
 
+@pytest.mark.slow
 def test_its_own_test_passes_and_the_attack_suite_admits_it(fresh):
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_numbers.py"]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)

@@ -3,7 +3,7 @@
 attacker.py          what an attacker is: a name, a reason, and responses to a task
 anything.py          attacks on any environment
 mathematics.py       on final answers that are compared as mathematics
-programs.py          on environments that run programs
+programs.py          on environments that run programs (hostile_programs.py: their texts)
 mutation.py, program_mutation.py    near misses, and right answers rewritten
 report.py            what came of it: rates with bounds, cost, admitted or not
 
