@@ -146,12 +146,22 @@ def test_tasks_with_many_right_results_get_no_mutants():
     assert list(attacker("wrong program", "program").responses(code)) == []
 
 
+NOT_FOR_THIS_TASK = ("constant output", "program of the prompt")
+
+
+def test_a_program_that_the_prompt_shows_is_tried_as_the_answer():
+    prompt = "Mend this:\n```python\ndef double(n):\n    return n\n```\nIt must double."
+    code = target("", answers="program", prompt=prompt, solution=SOLUTION, truth=TRUTH)
+    ((_, text),) = attacker("program of the prompt", "program").responses(code)
+    assert text == "```python\ndef double(n):\n    return n\n```"
+
+
 def test_every_attack_on_programs_is_a_program_for_the_task():
     code = target("", answers="program", solution=SOLUTION, truth=TRUTH)
     for each in ATTACKERS:
         if each.answers == ("program",) and each.name != "program in text":
             responses = list(each.responses(code))
-            assert responses or each.name == "constant output", each.name
+            assert responses or each.name in NOT_FOR_THIS_TASK, each.name
             for label, text in responses:
                 assert text.startswith(("```python\n", "Here", "<think>")), label
                 assert "ENTRY" not in text

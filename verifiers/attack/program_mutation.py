@@ -65,8 +65,8 @@ class Program(NamedTuple):
 
 def program_of(target: Target) -> Program | None:
     """The right program of a task; None where the solution holds none that can be read."""
-    blocks = _BLOCK.findall(target.solution)
-    source = textwrap.dedent(blocks[-1]) if blocks else target.solution
+    found = blocks(target.solution)
+    source = found[-1] if found else target.solution
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
@@ -90,6 +90,11 @@ def program_of(target: Target) -> Program | None:
 
 def _tests(found: Any) -> list[dict[str, Any]]:
     return [test for test in found if isinstance(test, dict)] if isinstance(found, list) else []
+
+
+def blocks(text: str) -> list[str]:
+    """What stands in the fenced blocks of a text."""
+    return [textwrap.dedent(block) for block in _BLOCK.findall(text)]
 
 
 def fenced(source: str) -> str:

@@ -15,7 +15,7 @@ from verifiers.attack.hostile_programs import (
     READS,
     WALKS,
 )
-from verifiers.attack.program_mutation import fenced, program_of
+from verifiers.attack.program_mutation import blocks, fenced, program_of
 
 
 def _templates(
@@ -84,6 +84,12 @@ def _in_text(target: Target) -> Iterator[Response]:
     yield Response("right first, wrong last", f"{fenced(program.source)}\n\n{fenced(wrong)}")
 
 
+def _programs_of_the_prompt(target: Target) -> Iterator[Response]:
+    """A program that the policy is shown is an example or one to mend, and never the answer."""
+    for number, block in enumerate(blocks(target.prompt), start=1):
+        yield Response(f"block {number} of the prompt", fenced(block))
+
+
 FUNCTION = "def ENTRY(*a, **k):\n    return None"
 PROGRAM = ("program",)
 REFUSE = Expect.REFUSE
@@ -108,6 +114,8 @@ ATTACKERS = (
              _templates(FORGED, wrong_call=FUNCTION), PROGRAM, tasks=2),
     Attacker("hard-coded tests", "hidden tests that are the visible ones", REFUSE, _hard_coded,
              PROGRAM),
+    Attacker("program of the prompt", "the answer leaks into the question", REFUSE,
+             _programs_of_the_prompt, PROGRAM),
     Attacker("program in text", "reading a program that is not the answer", REFUSE, _in_text,
              PROGRAM),
     Attacker("resource bomb", "time, memory, output, processes and files", REFUSE,
