@@ -156,7 +156,7 @@ def _unicode(target: Target) -> Iterator[Response]:
 def _notation(target: Target) -> Iterator[Response]:
     """What is no value at all, or says yes instead of what."""
     gold = target.gold
-    for label, text in {
+    found = {
         "not a number": "\\text{nan}",
         "nought by nought": "\\frac{0}{0}",
         "infinity": "\\infty",
@@ -168,9 +168,11 @@ def _notation(target: Target) -> Iterator[Response]:
         "free constant": f"{gold}+C",
         "asterisk": "*",
         "wildcard": ".*",
-        "percent of a percent": f"{gold}\\%\\%",
-    }.items():
-        if not same(text, gold) and not (label.startswith("percent") and number(target) == 0):
+    }
+    if number(target):  # 0 %% is 0
+        found["percent of a percent"] = f"{gold}\\%\\%"
+    for label, text in found.items():
+        if not same(text, gold):
             yield Response(label, target.answered(text))
 
 
