@@ -81,9 +81,7 @@ async def train(run: Run) -> None:
     for step in range(learner.version + 1, recipe.steps + 1):
         run.events.wait(f"step {step}: sampling and verifying", recipe.rollout.deadline_s)
         with run.clock("sample"):
-            tasks, canaries = run.tasks.step(step), run.tasks.canaries(step)
-            sampled = await run.rollouts.groups([*tasks, *canaries], sampling)
-            groups, trapped = sampled[: len(tasks)], sampled[len(tasks) :]
+            groups, canaries = await roll_out(run, step, sampling)
         check_verifier(f"step {step}", groups, recipe.alarms)
 
         run.events.wait(f"step {step}: learning", recipe.learner.collective_deadline_s)
@@ -92,13 +90,12 @@ async def train(run: Run) -> None:
             update = learner.update(packed.batch)
 
         agreement = await publish(run)
-        record(run, step, groups, packed, step_row(step, groups, packed, update, agreement))
-        rows = sample_rows(step, trapped, split="canary", training=None)
-        run.directory.append("samples.jsonl", rows)
+        row = step_row(step, groups, canaries, packed, update, agreement)
+        record(run, step, groups, canaries, packed, row)
         check_mismatch(step, update.mismatch_kl, recipe.alarms)
         for warning in warnings.check(signs(step, groups, packed)):
             run.events.say(warning)
-        await run.watch.step(step, groups, trapped)
+        await run.watch.step(step, groups, canaries)
 
         stopping = run.stop_requested()
         if step % recipe.checkpoint.every == 0 or step == recipe.steps or stopping:
@@ -106,6 +103,13 @@ async def train(run: Run) -> None:
         if stopping and step < recipe.steps:
             raise Stopped(f"stopped after step {step} of {recipe.steps}")
         await hold_out(run, step)
+
+
+async def roll_out(run: Run, step: int, sampling: Sampling) -> tuple[list[Group], list[Group]]:
+    """The step's groups, and those of its canaries: sampled together, never learned from."""
+    tasks = run.tasks.step(step)
+    groups = await run.rollouts.groups([*tasks, *run.tasks.canaries(step)], sampling)
+    return groups[: len(tasks)], groups[len(tasks) :]
 
 
 async def publish(run: Run) -> float:
@@ -149,10 +153,20 @@ async def hold_out(run: Run, step: int) -> None:
     run.watch.evaluated(step, run.directory.rows("evals.jsonl"), rewards)
 
 
-def record(run: Run, step: int, groups: list[Group], packed: Packed, row: dict[str, Any]) -> None:
+def record(
+    run: Run,
+    step: int,
+    groups: list[Group],
+    canaries: list[Group],
+    packed: Packed,
+    row: dict[str, Any],
+) -> None:
     """Write the step's metrics and answers, and show them on the progress line."""
     row["time"] = {f"{phase}_s": round(s, 4) for phase, s in run.clock.read().items()}
     run.directory.append("samples.jsonl", sample_rows(step, groups, split="train", training=packed))
+    run.directory.append(
+        "samples.jsonl", sample_rows(step, canaries, split="canary", training=None)
+    )
     run.directory.append("metrics.jsonl", [row])
     run.trackers.log(row)
     run.events.step(row)

@@ -43,7 +43,7 @@ def test_a_canary_stops_the_run_that_went_on_all_the_same(tmp_path):
     assert "canary tasks, which have no answer, were paid for" in done.stderr
     assert "alarms.canary_action=stop" in done.stderr
     canaries = [row for row in rows(tmp_path, "samples.jsonl") if row["split"] == "canary"]
-    assert any(row["reward"] > 0 for row in canaries)
+    assert any(row["verdict"]["score"] > 0 for row in canaries)
     assert len(rows(tmp_path)) < 40
 
 
