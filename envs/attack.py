@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import inspect
 import json
 import tempfile
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from envs.base import Env, Task
+from envs.base import Env, EnvError, Task
 from envs.registry import job, make_env
 from envs.sources import source_files
 from verifiers.attack import anything, mathematics, mutation, program_mutation, programs
@@ -90,10 +91,8 @@ async def attack(
     begin = time.monotonic()
     env = make_env(name, options)
     n_tasks = n_tasks or TASKS[env.answers]
-    tasks = draw_tasks(env, max(n_tasks, SOLVED[env.answers]))
-    setting = _Setting(
-        name, options, tasks, [env.solve(task) for task in tasks], limits, workers, log_path
-    )
+    tasks, solutions = draw_tasks(env, max(n_tasks, SOLVED[env.answers]))
+    setting = _Setting(name, options, tasks, solutions, limits, workers, log_path)
     report = Report(
         name, dict(options), env.answers, min(n_tasks, len(tasks)), [], deadline_s=limits.deadline_s
     )
@@ -111,15 +110,31 @@ async def attack(
     return report
 
 
-def draw_tasks(env: Env, n: int) -> list[Task]:
-    """The first n distinct training tasks of seed 0; fewer where it has not so many."""
+def draw_tasks(env: Env, n: int) -> tuple[list[Task], list[str]]:
+    """The first n distinct training tasks of seed 0 (fewer where it has not so many), solved.
+
+    Raises:
+        EnvError: the environment cannot draw or solve one of its own tasks.
+        LookupError: it has too few tasks.
+    """
     found: dict[str, Task] = {}
+    solutions = []
     for index in range(20 * n):
-        task = env.draw("train", 0, index)
+        try:
+            task = env.draw("train", 0, index)
+            if task.key not in found:
+                solutions.append(env.solve(task))
+        except (EnvError, LookupError):
+            raise
+        except Exception as error:  # an author's class may raise anything
+            raise EnvError(
+                f"it fails to draw or solve its own training task {index} of seed 0: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         found.setdefault(task.key, task)
         if len(found) == n:
             break
-    return list(found.values())
+    return list(found.values()), solutions
 
 
 def make_targets(
@@ -152,7 +167,8 @@ def make_targets(
 def texts_in_source(env_class: type[Env]) -> Iterator[str]:
     """Short texts in the files that define an environment; one of them may be what it pays for."""
     seen = set[str]()
-    for file in source_files(env_class):
+    own = inspect.getsourcefile(env_class)
+    for file in sorted(source_files(env_class), key=lambda file: str(file) != own):  # own first
         tree = ast.parse(file.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):

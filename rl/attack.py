@@ -151,7 +151,7 @@ def admit(supervisor: Supervisor, recipe: Recipe) -> None:
         Interrupted: the user did not want to wait.
     """
     specs = distinct(recipe)
-    unknown = [spec.name for spec in specs if find_admission(spec.name, spec.options) is None]
+    unknown = [spec for spec in specs if find_admission(spec.name, spec.options) is None]
     if unknown:
         _attack_now(supervisor, unknown)
     for spec in specs:
@@ -177,17 +177,17 @@ def admit(supervisor: Supervisor, recipe: Recipe) -> None:
             )
 
 
-def _attack_now(supervisor: Supervisor, names: Sequence[str]) -> None:
+def _attack_now(supervisor: Supervisor, specs: Sequence[EnvSpec]) -> None:
     recipe = supervisor.run_dir / "recipe.yaml"
     argv = [sys.executable, "-m", "rl", "attack", str(recipe), "--admit"]
     child = supervisor.start("attack", argv, {})
+    names = ", ".join(spec.name for spec in specs)
     try:
-        supervisor.finish(child, f"attacking {', '.join(names)}", ATTACK_DEADLINE_S)
+        supervisor.finish(child, f"attacking {names}", ATTACK_DEADLINE_S)
     except ChildDied:
-        if child.returncode() != REFUSED:
+        # What was refused has a record that says so; without one the attack itself failed.
+        if any(find_admission(spec.name, spec.options) is None for spec in specs):
             raise
-        # It wrote a record of every refusal; where it did not, its last words say why.
-        supervisor.progress.say(f"attacked    not admitted, see {child.log}")
 
 
 def _command(spec: EnvSpec) -> str:

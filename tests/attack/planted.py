@@ -121,6 +121,14 @@ class OneAnswer(Env):
 
 
 @dataclass(frozen=True)
+class Unsolved(Arithmetic):
+    """Cannot solve its own tasks."""
+
+    def solve(self, task: Task) -> str:
+        raise NotImplementedError("to be written")
+
+
+@dataclass(frozen=True)
 class Sevens(Arithmetic):
     """Pays for a last digit: easy to find for a policy, and nothing to do with the task."""
 

@@ -121,6 +121,7 @@ def test_an_attack_on_few_tasks_leaves_no_record_and_a_crack_exit_code_1(capsys)
         (["attack", "arithmetic", "--option", "digit=2"], "did you mean 'digits'?"),
         (["attack", "arithmetic", "--option", "digits"], "write it as key=value"),
         (["attack", "arithmetic", "digits=2"], "--option digits=2"),
+        (["attack", f"{PLANTED}:Unsolved"], "own training task 0 of seed 0: NotImplementedError"),
         (["attack", "recipes/math_grpo.yaml", "--option", "digits=2"], "envs.0.digits=2"),
     ],
 )
@@ -188,6 +189,15 @@ def test_training_refuses_an_environment_that_can_be_cheated_before_anything_sta
     assert not (tmp_path / "run" / "policy.json").exists()
     assert main(["train", str(recipe), "--dry-run"]) == 0
     assert "NOT admitted" in capsys.readouterr().out
+
+
+def test_an_attack_that_fails_itself_ends_the_training_with_its_last_words(tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.format(env=f"{PLANTED}:Unsolved", run_dir=tmp_path / "run"))
+    assert main(["train", str(recipe)]) == 1
+    said = capsys.readouterr().err
+    assert "attack ended while attacking" in said
+    assert "NotImplementedError: to be written" in said
 
 
 @pytest.mark.slow
