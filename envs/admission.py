@@ -1,14 +1,16 @@
 """Which environments the attack suite has admitted: records in the cache, found by content.
 
-A record counts for the environment as it was attacked: the files it is made of, its options, the
-verifiers, the suite. Change any of them and it is attacked again.
+A record counts for the environment as it was attacked: the files it is made of, its options and
+data, the verifiers, the suite, Python and sympy. Change any of them and it is attacked again.
 """
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,8 @@ def fingerprint(name: str, options: Mapping[str, Any]) -> str:
         "files": [_digest(file) for file in source_files(env_class)],
         "verifiers": [_digest(file) for file in (*suite, *sorted(ROOT.glob("verifiers/**/*.py")))],
         "data": list(_data(options)),
+        "python": list(sys.version_info[:3]),
+        "sympy": version("sympy"),
     }
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 

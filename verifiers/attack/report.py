@@ -70,7 +70,8 @@ class Row:
         if not self.guesses:
             return None
         label = max(self.guesses, key=lambda name: lower_bound(*self.guesses[name]))
-        return label, *self.guesses[label]  # type: ignore[return-value]
+        right, tried = self.guesses[label]
+        return label, right, tried
 
 
 @dataclass(slots=True)
