@@ -5,10 +5,10 @@ from fractions import Fraction
 import pytest
 
 from envs.attack import ATTACKERS
-from verifiers.answer import plain_number
-from verifiers.attack.attacker import Attacker, Expect, Target, same
+from verifiers.attack.attacker import Attacker, Expect, Target
 from verifiers.attack.mutation import near_misses
 from verifiers.attack.program_mutation import fenced, program_of
+from verifiers.attack.reading import plain_number, same
 from verifiers.attack.report import lower_bound, short, upper_bound
 from verifiers.math import verify_math
 from verifiers.verdict import Outcome

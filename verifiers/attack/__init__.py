@@ -1,6 +1,7 @@
 """The attack suite: what a policy under reinforcement would find, tried before it can.
 
 attacker.py          what an attacker is: a name, a reason, and responses to a task
+reading.py           the right answer, read out of a solution
 anything.py          attacks on any environment
 mathematics.py       on final answers that are compared as mathematics
 programs.py          on environments that run programs (hostile_programs.py: their texts)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from verifiers.answer import final_answer
-from verifiers.attack.attacker import Attacker, Expect, Response, Target, same
+from verifiers.attack.attacker import Attacker, Expect, Response, Target
+from verifiers.attack.reading import final_answer, same
 
 MAX_LITERALS = 60
 MEGABYTE = 1 << 20

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from verifiers.answer import exact_number, final_answer, tidy
+from verifiers.attack.reading import final_answer
 
 Answers = Literal["math", "text", "program"]
 
@@ -59,18 +59,3 @@ class Attacker(NamedTuple):
     tasks: int | None = None  # the same for every task, so that so many are enough; None: all
     every_task: bool = False  # cheap, so that it is tried on more tasks than the others
     decides: bool = True  # False: shown, but a matter of convention, so that nobody is refused
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two final answers are plainly the same: as numbers, or letter by letter."""
-    x, y = exact_number(tidy(one)), exact_number(tidy(other))
-    if x is not None or y is not None:
-        return x == y
-    return "".join(one.split()).casefold() == "".join(other.split()).casefold()
-
-
-def lines(text: str) -> Iterator[tuple[str, str]]:
-    """`label: content` per line of a table, with `\\n` for an end of line."""
-    for line in text.strip().splitlines():
-        label, _, content = line.partition(": ")
-        yield label.strip(), content.replace("\\n", "\n")

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from verifiers.attack.attacker import Attacker, Expect, Response, Target, same
+from verifiers.attack.attacker import Attacker, Expect, Response, Target
 from verifiers.attack.mutation import near_misses, number, written
+from verifiers.attack.reading import same
 
 EXPRESSIONS = {  # more than an honest answer needs, in few characters
     "tower of nines": "9^{9^{9^9}}",

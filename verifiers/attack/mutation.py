@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
-from verifiers.answer import plain_number, tidy
-from verifiers.attack.attacker import Attacker, Expect, Response, Target, same
+from verifiers.attack.attacker import Attacker, Expect, Response, Target
+from verifiers.attack.reading import plain_number, same
 
 _MEMBERS = re.compile(r"(?P<left>\\?[({\[])(?P<inside>[^(){}\[\]\\]+)(?P<right>\\?[)}\]])")
 _NO_EXPRESSION = re.compile(
@@ -20,7 +20,7 @@ _NO_EXPRESSION = re.compile(
 
 def number(target: Target) -> Fraction | None:
     """The exact value of the right answer; None when it is no plain number."""
-    return plain_number(tidy(target.gold))
+    return plain_number(target.gold)
 
 
 def written(value: Fraction) -> str:
