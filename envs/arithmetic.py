@@ -6,8 +6,9 @@ from math import exp, log
 from random import Random
 from typing import NamedTuple
 
-from envs.base import Env, Task
+from envs.base import Env, Task, unguessable
 from verifiers.math import verify_math
+from verifiers.strict import verify_number
 from verifiers.verdict import Verdict
 
 
@@ -76,6 +77,14 @@ class Arithmetic(Env):
 
     def verify(self, task: Task, response: str) -> Verdict:
         return verify_math(task.truth, response)
+
+    def canary(self, rng: Random) -> Task:
+        """A sum whose last term is missing."""
+        prompt = self.task(rng).messages[-1].content
+        return Task(re.sub(r"\d+=\?$", "=?", prompt), unguessable(rng))
+
+    def recheck(self, task: Task, response: str) -> Verdict:
+        return verify_number(task.truth, response)
 
     def solve(self, task: Task) -> str:
         worked, _ = work(numbers(task), None)
@@ -189,6 +198,14 @@ class Multiples(Env):
 
     def verify(self, task: Task, response: str) -> Verdict:
         return verify_math(task.truth, response)
+
+    def canary(self, rng: Random) -> Task:
+        """A product whose second factor is missing."""
+        prompt = self.task(rng).messages[-1].content
+        return Task(re.sub(r"\d+=\?$", "=?", prompt), unguessable(rng))
+
+    def recheck(self, task: Task, response: str) -> Verdict:
+        return verify_number(task.truth, response)
 
     def solve(self, task: Task) -> str:
         return self._work(task, slip_at=0, change=0)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from verifiers.verdict import Verdict
 
@@ -37,6 +37,11 @@ class Task:
         return sha256(shown.encode()).hexdigest()
 
 
+def unguessable(rng: Random) -> str:
+    """The truth of a canary: random letters, which no answer matches."""
+    return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=24))
+
+
 class EnvError(ValueError):
     """An environment's options or data are wrong, and the message says how: one line per mistake.
 
@@ -50,6 +55,10 @@ class NoTasks(EnvError):
 
 class Env(ABC):
     """Subclass as a frozen dataclass; its fields are the environment's options in a recipe."""
+
+    answers: ClassVar[Literal["math", "text", "program"]] = "math"
+    r"""What a response ends in, which decides how `assay attack` attacks it: a final answer in
+    `\boxed{}` that is compared as mathematics, a text, or a program in a fenced block."""
 
     @abstractmethod
     def task(self, rng: Random) -> Task:
@@ -66,6 +75,17 @@ class Env(ABC):
     def prepare(self) -> None:  # noqa: B027  (nothing to do is a fine answer)
         """Import or load what `verify` needs: called once in each verifier process, outside the
         limits on judging one response."""
+
+    def canary(self, rng: Random) -> Task | None:
+        """Draw a task that looks like any other and has no answer, so that whatever is paid for one
+        is paid for a trick (recipe key alarms.canary_fraction). None: there are none of this kind.
+        """
+        return None
+
+    def recheck(self, task: Task, response: str) -> Verdict:
+        """Judge a response that `verify` accepted once more, by stricter rules or another method;
+        alarms.recheck_fraction of the accepted ones are, in a process of their own."""
+        return self.verify(task, response)
 
     def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
         """A worked solution to imitate in the warm start; with `corrupt`, one with a slip in it.

@@ -1,6 +1,7 @@
 """From a name and options in a recipe to an environment; and judging in a process of its own.
 
-job -> judge    what verifiers/pool.py sends to a worker and runs there: JSON in, Verdict out
+job -> judge, recheck    what verifiers/pool.py sends to a worker and runs there: JSON in, Verdict
+out
 """
 
 import json
@@ -17,7 +18,7 @@ from envs.base import Env, EnvError, Message, Task
 from verifiers.entry import load
 from verifiers.verdict import Verdict
 
-__all__ = ["EnvError", "job", "judge", "make_env", "prepare"]
+__all__ = ["EnvError", "job", "judge", "make_env", "prepare", "recheck"]
 
 
 def make_env(name: str, options: Mapping[str, Any]) -> Env:
@@ -99,11 +100,23 @@ def job(name: str, options: Mapping[str, Any], task: Task, response: str) -> dic
 
 def judge(job: dict[str, Any]) -> Verdict:
     """Judge one response; runs in a verifier worker. Raises whatever the environment raises."""
-    env = _environment(job["env"], json.dumps(job["options"], sort_keys=True))
+    return _env_of(job).verify(_task_of(job), job["response"])
+
+
+def recheck(job: dict[str, Any]) -> Verdict:
+    """Judge a response that was accepted by the environment's stricter rules."""
+    return _env_of(job).recheck(_task_of(job), job["response"])
+
+
+def _env_of(job: dict[str, Any]) -> Env:
+    return _environment(job["env"], json.dumps(job["options"], sort_keys=True))
+
+
+def _task_of(job: dict[str, Any]) -> Task:
     prompt = job["prompt"]
     if not isinstance(prompt, str):
         prompt = tuple(Message(**message) for message in prompt)
-    return env.verify(Task(prompt, job["truth"]), job["response"])
+    return Task(prompt, job["truth"])
 
 
 def prepare(env: dict[str, Any]) -> None:

@@ -23,6 +23,30 @@ Score a policy on held-out tasks: avg@k and pass@k with 95 % intervals.
   assay eval path/or/hub-id --recipe recipes/math_grpo.yaml
   assay eval runs/math_grpo-1a2b3c4d evaluation.samples=16
 """
+ATTACK = """\
+Attack environments as a policy under reinforcement would, and say whether they may train: wrong
+answers that are accepted, right ones that are refused, bombs, forged verdicts, poisoned state.
+
+  assay attack arithmetic --option digits=4              one of those listed in envs/__init__.py
+  assay attack path/to/file.py:Class                     one of your own
+  assay attack recipes/math_grpo.yaml                    every one that a recipe trains on
+
+Exit code 0: admitted, 1: not. `assay train` does the same, on fewer tasks, for what is new to it.
+"""
+AUDIT = """\
+Judge every answer of a run again, with the verifiers of today, and list the verdicts that changed.
+
+  assay audit runs/math_grpo-1a2b3c4d
+
+The list is written to audit.jsonl in the run directory. Exit code 0: nothing changed, 1: it did.
+"""
+NEW_ENV = """\
+Write an environment that works, its test and its recipe into the current directory.
+
+  assay new-env doubling          doubling.py, test_doubling.py, doubling.yaml
+
+docs/environments.md goes on from there.
+"""
 DOCTOR = """\
 Check this machine and the stack, in under a minute: imports, sandbox, a vLLM server that answers,
 a weight update that arrives, an update with learning rate 0 that changes nothing.
@@ -87,6 +111,25 @@ def _run(arguments: argparse.Namespace) -> int:
             return evaluate(arguments.model, arguments.recipe, arguments.overrides)
         case "verify":
             return _verify(arguments)
+        case "attack":
+            from rl.attack import attack_command
+
+            return attack_command(
+                arguments.what,
+                arguments.overrides,
+                options=arguments.option,
+                n_tasks=arguments.tasks,
+                json_file=arguments.json,
+                admit=arguments.admit,
+            )
+        case "audit":
+            from rl.audit import audit
+
+            return audit(arguments.run)
+        case "new-env":
+            from rl.new_env import new_env
+
+            return new_env(arguments.name)
         case _:
             from rl.doctor import doctor
 
@@ -114,6 +157,12 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not '{text}'")
+    return int(text)
 
 
 def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
@@ -153,6 +202,24 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     verify.add_argument(
         "--partial", action="store_true", help="score programs by the share of tests they pass"
     )
+
+    attack = command("attack", "find out whether an environment can be cheated", ATTACK)
+    attack.add_argument("what", help="environment, path/to/file.py:Class, or recipe")
+    attack.add_argument("overrides", nargs="*", metavar="key.path=value")
+    attack.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="of the environment"
+    )
+    attack.add_argument("--tasks", type=_count, help="how many to attack (default: by its kind)")
+    attack.add_argument("--json", type=Path, metavar="FILE", help="write the whole report there")
+    attack.add_argument(
+        "--admit", action="store_true", help="only what has no record yet, on few tasks"
+    )
+
+    audit = command("audit", "judge a run's answers again", AUDIT)
+    audit.add_argument("run", type=Path, help="run directory")
+
+    new_env = command("new-env", "write a new environment to start from", NEW_ENV)
+    new_env.add_argument("name", help="lower-case letters, digits and underscores")
 
     command("doctor", "check this machine and the stack", DOCTOR)
     return parser, list(commands.choices)

@@ -31,6 +31,9 @@ class Clash(ValueError):
         self.keys = keys
 
 
+Action = Literal["log", "stop"]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -324,6 +327,38 @@ class Alarms(Section):
     max_mismatch_kl: Positive = 0.1
     """Nats per token between sampler and learner above which the run stops."""
 
+    canary_fraction: Share = 0.01
+    """Canary tasks, which have no answer, as a share of a step's tasks. They are sampled beside
+    these and left out of the loss. 0: none; nor where the environments have none."""
+
+    canary_action: Action = "stop"
+    """When an answer to a canary is paid for, which only a trick can be."""
+
+    recheck_fraction: Share = 0.02
+    """Share of the answers found right that the environment's stricter rules judge too, in a
+    process of their own."""
+
+    recheck_disagreement: Share = 0.1
+    """Share refused among the last 100 answers that were judged so (from 10 on) above which
+    `recheck_action` follows."""
+
+    recheck_action: Action = "stop"
+    """When the stricter rules refuse too many."""
+
+    duplicate_fraction: Share = 0.9
+    """Share of a step's answers that are letter by letter the same one, whatever the task, from
+    which `duplicate_action` follows."""
+
+    duplicate_action: Action = "log"
+    """When one answer is given to nearly every task."""
+
+    held_out_drop: Share = 0.05
+    """How far avg@k on held-out tasks may fall below its best, while the reward of training rises,
+    before `held_out_action` follows. Needs evaluation.every."""
+
+    held_out_action: Action = "log"
+    """When the reward rises and the held-out score falls."""
+
 
 class Recipe(Section):
     model: Name
@@ -379,6 +414,10 @@ class Recipe(Section):
 
     alarms: Alarms = Alarms()
     """What stops a run or is said loudly."""
+
+    accept_hackable: Name | None = None
+    """Why to train although `assay attack` refuses an environment; it is shown and kept in
+    summary.json. null: such a run is refused."""
 
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = ["tensorboard"]
     """Where the metrics go besides metrics.jsonl."""

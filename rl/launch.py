@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rl.attack import admit, plan_lines
 from rl.children import ChildDied
 from rl.config import Recipe
 from rl.errors import UserError
@@ -30,7 +31,7 @@ def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
     plan = make_plan(recipe, hardware)
     recipe = plan.recipe
     if dry_run:
-        print(dump(recipe), *plan.lines, sep="\n")
+        print(dump(recipe), *plan.lines, *plan_lines(recipe), sep="\n")
         return 0
     run_dir = Path(recipe.run_dir or _default_directory(path, recipe)).absolute()
     with Progress(recipe.steps) as progress:
@@ -109,9 +110,14 @@ def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dic
     with Supervisor(run_dir, progress) as supervisor:
         directory = prepare(run_dir, recipe)
         with Sessions(directory) as sessions:
+            begin = time.monotonic()
+            admit(supervisor, recipe)
+            attack_s = time.monotonic() - begin
             summary = _lead(supervisor, recipe, plan, sessions)
             if "stopped" not in summary:
-                summary["time"] |= sessions.end()
+                summary["time"] |= {"attack_s": round(attack_s, 3), **sessions.end()}
+                if recipe.accept_hackable is not None:
+                    summary["accept_hackable"] = recipe.accept_hackable
                 directory.write_json("summary.json", summary)
         return summary
 

@@ -11,7 +11,12 @@ from verifiers.verdict import Outcome
 
 
 def step_row(
-    step: int, groups: list[Group], packed: Packed, update: Update, agreement: float
+    step: int,
+    groups: list[Group],
+    canaries: list[Group],
+    packed: Packed,
+    update: Update,
+    agreement: float,
 ) -> dict[str, Any]:
     """One step in numbers. Equal for equal recipe and seed; the time is added by the caller."""
     members = [g for group in groups for g in group]
@@ -27,6 +32,10 @@ def step_row(
         "signal_fraction": packed.signal_groups / len(groups),
         "skipped": dict(Counter(why for group in packed.skipped for why in group if why)),
         "truncated_fraction": _truncated(groups),
+        "canaries": {
+            "answers": sum(map(len, canaries)),
+            "paid": sum(g.verdict.score > 0 for group in canaries for g in group),
+        },
         "staleness_max": newest - min(versions, default=newest),
         "response_tokens": {
             "sum": sum(lengths),
@@ -80,6 +89,7 @@ def sample_rows(
                 "split": split,
                 "id": f"{split}/{step}/{g}/{s}",
                 "env": rollout.env,
+                "options": rollout.options,
                 "task": rollout.task.key[:16],
                 "prompt": [{"role": m.role, "content": m.content} for m in rollout.task.messages],
                 "truth": rollout.task.truth,

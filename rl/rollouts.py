@@ -78,6 +78,7 @@ class Rollouts:
             prompt_tokens=prompt,
             completion=completion,
             response=decode(self._tokenizer, completion.tokens),
+            options=drawn.options,
         )
         verdict = await self._verdict(drawn, rollout)
         if verdict.outcome is Outcome.BROKEN:

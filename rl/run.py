@@ -35,6 +35,7 @@ from rl.rollouts import Rollouts
 from rl.selftest import selftest
 from rl.tasks import Tasks
 from rl.train import Run, Stopped, train
+from rl.watch import Watch
 from rl.weights import WeightPublisher
 from verifiers.pool import Limits, VerifierPool, VerifierStartError
 
@@ -119,6 +120,7 @@ async def _wired(
         async with (
             Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
             _pool(recipe, directory) as pool,
+            _second_pool(recipe, directory) as second_pool,
         ):
             events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
             await engine.wait_ready(recipe.engine.start_deadline_s)
@@ -133,6 +135,7 @@ async def _wired(
                 directory=directory,
                 trackers=Trackers(recipe, directory),
                 events=events,
+                watch=Watch(recipe, second_pool, events.warn),
                 stop_requested=lambda: bool(asked),
             )
     finally:
@@ -160,11 +163,20 @@ async def _eval(
 
 
 def _pool(recipe: Recipe, directory: RunDirectory) -> VerifierPool:
+    return _pool_of("envs.registry:judge", recipe.verify.workers, recipe, directory)
+
+
+def _second_pool(recipe: Recipe, directory: RunDirectory) -> VerifierPool:
+    """One worker that sees nothing but accepted answers, and judges them by the stricter rules."""
+    return _pool_of("envs.registry:recheck", 1, recipe, directory)
+
+
+def _pool_of(entry: str, workers: int, recipe: Recipe, directory: RunDirectory) -> VerifierPool:
     specs = [*recipe.envs, *(recipe.evaluation.envs or [])]
     limits = Limits(recipe.verify.deadline_s, recipe.verify.cpu_s, recipe.verify.memory_mib)
     return VerifierPool(
-        "envs.registry:judge",
-        workers=recipe.verify.workers,
+        entry,
+        workers=workers,
         prepare=[{"name": s.name, "options": s.options} for s in specs],
         limits=limits,
         log_path=directory.logs / "verifiers.log",

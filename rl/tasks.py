@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from hashlib import sha256
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from envs.base import Env, NoTasks, Task
 from envs.registry import make_env
@@ -14,7 +14,7 @@ class Drawn(NamedTuple):
     """A task, and the environment it came from."""
 
     env: str  # name in the recipe
-    options: dict[str, object]
+    options: dict[str, Any]
     task: Task
     solution: str  # a response the verifier accepts: the control when judging uses up a limit
     seed: int  # of sampling its answers
@@ -30,6 +30,7 @@ class Tasks:
     def __init__(self, recipe: Recipe) -> None:
         self._seed = recipe.seed
         self._per_step = recipe.groups_per_step
+        self._canary_fraction = recipe.alarms.canary_fraction
         self._train = _Mixture(recipe.envs)
         held_out = _Mixture(recipe.evaluation.envs or recipe.envs)
         self.held_out = self._held_out(held_out, recipe.evaluation.problems)
@@ -39,6 +40,18 @@ class Tasks:
         """The `groups_per_step` tasks of one step (1 is the first)."""
         first = (step - 1) * self._per_step
         return [self._train_task(index) for index in range(first, first + self._per_step)]
+
+    def canaries(self, step: int) -> list[Drawn]:
+        """Tasks without an answer, to sample beside those of a step: about `canary_fraction` times
+        as many; none where no environment has any."""
+        first = (step - 1) * self._per_step
+        found = []
+        for index in range(first, first + self._per_step):
+            rng = Random(f"canary/{self._seed}/{index}")
+            if rng.random() < self._canary_fraction:
+                drawn = self._train.canary(rng, sampling_seed("canary", self._seed, index))
+                found += [drawn] if drawn is not None else []
+        return found
 
     def _train_task(self, index: int) -> Drawn:
         # Environments keep their splits apart themselves; this holds also for an evaluation on
@@ -87,6 +100,11 @@ class _Mixture:
             solution=env.solve(task),
             seed=sampling_seed(split, seed, label),
         )
+
+    def canary(self, rng: Random, seed: int) -> Drawn | None:
+        which = rng.choices(range(len(self._specs)), [s.weight for s in self._specs])[0]
+        task, spec = self._envs[which].canary(rng), self._specs[which]
+        return Drawn(spec.name, spec.options, task, "", seed) if task is not None else None
 
 
 def sampling_seed(*parts: object) -> int:

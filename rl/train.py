@@ -19,6 +19,7 @@ from rl.record import RunDirectory, Trackers
 from rl.rollouts import Rollouts
 from rl.tasks import Tasks
 from rl.types import Group
+from rl.watch import Watch
 from rl.weights import WeightPublisher
 
 
@@ -61,6 +62,7 @@ class Run:
     directory: RunDirectory
     trackers: Trackers
     events: Events
+    watch: Watch
     stop_requested: Callable[[], bool]
     clock: Clock = field(default_factory=Clock)
 
@@ -81,7 +83,7 @@ async def train(run: Run) -> None:
 
     for step in range(learner.version + 1, recipe.steps + 1):
         with run.clock("sample"):
-            groups = await run.rollouts.groups(run.tasks.step(step), sampling, f"step {step}")
+            groups, canaries = await roll_out(run, step, sampling)
 
         run.events.wait(f"step {step}: learning", recipe.learner.collective_deadline_s)
         with run.clock("learn"):
@@ -91,10 +93,12 @@ async def train(run: Run) -> None:
             update = learner.update(packed.batch)
 
         agreement = await publish(run)
-        record(run, step, groups, packed, step_row(step, groups, packed, update, agreement))
+        row = step_row(step, groups, canaries, packed, update, agreement)
+        record(run, step, groups, canaries, packed, row)
         check_mismatch(step, update.mismatch_kl, recipe.alarms)
         for warning in warnings.check(seen):
             run.events.warn(warning)
+        await run.watch.step(step, groups, canaries)
 
         stopping = run.stop_requested()
         if step % recipe.checkpoint.every == 0 or step == recipe.steps or stopping:
@@ -102,6 +106,14 @@ async def train(run: Run) -> None:
         if stopping and step < recipe.steps:
             raise Stopped(f"stopped after step {step} of {recipe.steps}")
         await hold_out(run, step)
+
+
+async def roll_out(run: Run, step: int, sampling: Sampling) -> tuple[list[Group], list[Group]]:
+    """The step's groups, and those of its canaries: sampled together, never learned from."""
+    tasks = run.tasks.step(step)
+    drawn = [*tasks, *run.tasks.canaries(step)]
+    groups = await run.rollouts.groups(drawn, sampling, f"step {step}")
+    return groups[: len(tasks)], groups[len(tasks) :]
 
 
 async def publish(run: Run) -> float:
@@ -141,12 +153,24 @@ async def hold_out(run: Run, step: int) -> None:
         f"held out, after step {step}: avg@{scores.samples} {scores.avg_at_k}, "
         f"pass@{scores.samples} {scores.pass_at_k}"
     )
+    rewards = [row["reward"] for row in run.directory.rows("metrics.jsonl")]
+    run.watch.evaluated(step, run.directory.rows("evals.jsonl"), rewards)
 
 
-def record(run: Run, step: int, groups: list[Group], packed: Packed, row: dict[str, Any]) -> None:
+def record(
+    run: Run,
+    step: int,
+    groups: list[Group],
+    canaries: list[Group],
+    packed: Packed,
+    row: dict[str, Any],
+) -> None:
     """Write the step's metrics and answers, and show them on the progress line."""
     row["time"] = run.clock.take()
     run.directory.append("samples.jsonl", sample_rows(step, groups, split="train", training=packed))
+    run.directory.append(
+        "samples.jsonl", sample_rows(step, canaries, split="canary", training=None)
+    )
     run.directory.append("metrics.jsonl", [row])
     run.trackers.log(row)
     run.events.step(row)

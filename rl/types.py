@@ -4,9 +4,9 @@ Each stage has a type of its own, so that no field is ever empty until somebody 
 Nothing here knows torch; the tensors begin in rl/batch.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from envs.base import Task
 from verifiers.verdict import Verdict
@@ -47,6 +47,7 @@ class Rollout:
     prompt_tokens: list[int]
     completion: Completion
     response: str  # text of the completion
+    options: dict[str, Any] = field(default_factory=dict)  # of the environment, in the recipe
 
     @property
     def version(self) -> int:

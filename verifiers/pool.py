@@ -112,6 +112,10 @@ class VerifierPool:
                 return broken(f"no verifier worker: {error}", NAME)
             return judged.verdict
 
+    def peak_mib(self) -> float:
+        """The largest resident size that a worker now alive has had."""
+        return max((worker.peak_mib() for worker in self._alive), default=0.0)
+
     async def _judge(self, job: dict[str, Any]) -> Judged:
         worker = await self._take()
         try:

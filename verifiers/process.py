@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -154,6 +155,15 @@ class WorkerProcess(asyncio.Protocol):
         kill_session(self._process.pid, leader_lives=self._process.returncode is None)
         if self._transport is not None:
             self._transport.abort()
+
+    def peak_mib(self) -> float:
+        """The largest resident size this process has had; 0 once it is gone."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+        except OSError:
+            return 0.0
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        return int(found[1]) / 1024 if found else 0.0
 
     async def closed(self) -> None:
         """Wait until a killed worker is gone and reaped.

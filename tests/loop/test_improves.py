@@ -61,6 +61,8 @@ def test_with_a_verifier_that_pays_at_random_the_same_recipe_does_not_improve(tm
         "profile=cpu",
         f"envs={json.dumps([coin(env)])}",
         f"evaluation.envs={json.dumps([env.model_dump()])}",
+        "accept_hackable=a coin is the control",
+        "alarms={canary_fraction: 0, recheck_fraction: 0}",
         recipe=RECIPE,
     )
     assert done.returncode == 0, done.stdout + done.stderr

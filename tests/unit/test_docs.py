@@ -44,6 +44,7 @@ def as_a_reader_would(tmp_path, monkeypatch):
             file.write(json.dumps(row) + "\n")
     (tmp_path / "my" / "solutions.jsonl").write_text('{"prompt": "1 + 1?", "response": "2"}\n')
     monkeypatch.chdir(tmp_path)
+    assert main(["new-env", "doubling"]) == 0
 
 
 def test_the_pages_show_commands():
@@ -55,6 +56,7 @@ def test_the_pages_show_commands():
 def test_a_documented_command_is_accepted(words, profile, as_a_reader_would, capsys):
     if words[0] in LAUNCH_ONLY:
         return
+    capsys.readouterr()
     if words[0].endswith(".yaml"):
         words = ["train", *words]
     if words[0] == "train":

@@ -1,0 +1,276 @@
+"""Runs the attackers of verifiers/attack/ against an environment, judging in the verifier pool."""
+
+import ast
+import asyncio
+import inspect
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from envs.base import Env, EnvError, Task
+from envs.registry import job, make_env
+from envs.sources import source_files
+from verifiers.attack import anything, mathematics, mutation, program_mutation, programs
+from verifiers.attack.attacker import Attacker, Expect, Target
+from verifiers.attack.report import Example, Report, Row
+from verifiers.pool import Limits, VerifierPool
+from verifiers.verdict import Outcome, Verdict
+
+ATTACKERS: tuple[Attacker, ...] = (
+    *anything.ATTACKERS,
+    *mathematics.ATTACKERS,
+    *mutation.ATTACKERS,
+    *programs.ATTACKERS,
+    *program_mutation.ATTACKERS,
+)
+
+TASKS = {"math": 40, "text": 40, "program": 6}  # attacked unless somebody says otherwise
+SOLVED = {"math": 500, "text": 500, "program": 20}  # tasks on which its own solution is tried
+ENOUGH = {"math": 10, "text": 10, "program": 3}  # for an environment to be admitted
+JUDGED_TWICE = {"math": 400, "text": 400, "program": 24}
+OTHERS = 12  # solutions of other tasks that an attacker sees
+POOL_NAME = "pool/"  # verdicts signed with it are about time and memory, and may differ
+
+Say = Callable[[str], None]
+
+
+class Attempt(NamedTuple):
+    """One response to one task."""
+
+    attacker: int  # index in `ATTACKERS`
+    task: int
+    label: str
+    response: str
+
+
+class _Setting(NamedTuple):
+    """An environment, its tasks, and what judges responses to them."""
+
+    name: str
+    options: Mapping[str, Any]
+    tasks: list[Task]
+    solutions: list[str]
+    limits: Limits
+    workers: int
+    log_path: Path
+
+    def pool(self) -> VerifierPool:
+        prepare = [{"name": self.name, "options": dict(self.options)}]
+        return VerifierPool(
+            "envs.registry:judge", self.workers, self.limits, self.log_path, prepare
+        )
+
+
+async def attack(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    limits: Limits,
+    n_tasks: int | None = None,
+    workers: int = 2,
+    log_path: Path,
+    say: Say = lambda _: None,
+) -> Report:
+    """Attack the environment `name`, and report what it accepted and refused.
+
+    Args:
+        n_tasks: drawn from its training split; None: TASKS of its kind of answers.
+        log_path: where the verifier workers' own output goes.
+        say: told what is being done, in a few words, now and then.
+
+    Raises:
+        EnvError: there is no such environment, or its options or data are wrong.
+        LookupError: it has too few tasks.
+        VerifierStartError: it cannot be loaded in a worker.
+    """
+    begin = time.monotonic()
+    env = make_env(name, options)
+    n_tasks = n_tasks or TASKS[env.answers]
+    tasks, solutions = draw_tasks(env, max(n_tasks, SOLVED[env.answers]))
+    setting = _Setting(name, options, tasks, solutions, limits, workers, log_path)
+    report = Report(
+        name, dict(options), env.answers, min(n_tasks, len(tasks)), [], deadline_s=limits.deadline_s
+    )
+    with tempfile.TemporaryDirectory(prefix="assay-attack-") as folder:
+        canary = Path(folder) / "executed"
+        targets = make_targets(env, tasks, setting.solutions, str(canary))
+        attempts = list(make_attempts(targets, n_tasks))
+        Random(0).shuffle(attempts)  # so that hostile and honest responses meet in one worker
+        verdicts = await _judge_all(setting, attempts, report, say)
+        _count(report, setting, attempts, verdicts)
+        await _judge_again(setting, attempts, verdicts, report, say)
+        report.executed = canary.exists()
+    report.verifiers = sorted({verdict.verifier or "unsigned" for verdict in verdicts})
+    report.seconds = time.monotonic() - begin
+    return report
+
+
+def draw_tasks(env: Env, n: int) -> tuple[list[Task], list[str]]:
+    """The first n distinct training tasks of seed 0 (fewer where it has not so many), solved.
+
+    Raises:
+        EnvError: the environment cannot draw or solve one of its own tasks.
+        LookupError: it has too few tasks.
+    """
+    found: dict[str, Task] = {}
+    solutions = []
+    for index in range(20 * n):
+        try:
+            task = env.draw("train", 0, index)
+            if task.key not in found:
+                solutions.append(env.solve(task))
+        except (EnvError, LookupError):
+            raise
+        except Exception as error:  # an author's class may raise anything
+            raise EnvError(
+                f"it fails to draw or solve its own training task {index} of seed 0: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        found.setdefault(task.key, task)
+        if len(found) == n:
+            break
+    return list(found.values()), solutions
+
+
+def make_targets(
+    env: Env, tasks: Sequence[Task], solutions: Sequence[str], canary: str
+) -> list[Target]:
+    """What attackers see of every task."""
+    literals = tuple(texts_in_source(type(env)))
+    truths = [json.dumps(task.truth, sort_keys=True) for task in tasks]
+    prompts = ["\n".join(message.content for message in task.messages) for task in tasks]
+
+    def target(index: int, common: tuple[str, ...]) -> Target:
+        places = [(index + k) % len(tasks) for k in range(1, len(tasks))]
+        others = [solutions[i] for i in places if truths[i] != truths[index]]
+        return Target(
+            answers=env.answers,
+            prompt=prompts[index],
+            truth=tasks[index].truth,
+            solution=solutions[index],
+            others=tuple(dict.fromkeys(others))[:OTHERS],
+            common=common,
+            literals=literals,
+            canary=canary,
+        )
+
+    counts = Counter(target(index, ()).gold for index in range(len(tasks)))
+    common = tuple(gold for gold, count in counts.most_common(3) if count > 1)
+    return [target(index, common) for index in range(len(tasks))]
+
+
+def texts_in_source(env_class: type[Env]) -> Iterator[str]:
+    """Short texts in the files that define an environment; one of them may be what it pays for."""
+    seen = set[str]()
+    own = inspect.getsourcefile(env_class)
+    for file in sorted(source_files(env_class), key=lambda file: str(file) != own):  # own first
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+                if 0 < len(text) <= 80 and text not in seen:
+                    seen.add(text)
+                    yield text
+
+
+def make_attempts(targets: Sequence[Target], n_tasks: int) -> Iterator[Attempt]:
+    """Every attacker's responses to the first `n_tasks` tasks, or as many as it asks for."""
+    for which, attacker in enumerate(ATTACKERS):
+        n = len(targets) if attacker.every_task else min(n_tasks, attacker.tasks or n_tasks)
+        for index, target in enumerate(targets[:n]):
+            if target.answers in attacker.answers:
+                for label, text in attacker.responses(target):
+                    yield Attempt(which, index, label, text)
+
+
+async def _judge_all(
+    setting: _Setting, attempts: Sequence[Attempt], report: Report, say: Say
+) -> list[Verdict]:
+    """The verdicts in the order of the attempts; notes cost in the report."""
+    waiting = iter(enumerate(attempts))
+    verdicts: list[Verdict | None] = [None] * len(attempts)
+    done = 0
+
+    async def work(pool: VerifierPool) -> None:
+        nonlocal done
+        for index, attempt in waiting:  # shared: each takes the next one
+            begin = time.monotonic()
+            verdicts[index] = await pool.verify(*_jobs(setting, attempt))
+            seconds = time.monotonic() - begin
+            if seconds > report.slowest_s:
+                name = ATTACKERS[attempt.attacker].name
+                report.slowest_s, report.slowest = seconds, f"{name}: {attempt.label}"
+            done += 1
+            if done % 50 == 0:
+                report.peak_mib = max(report.peak_mib, pool.peak_mib())
+                say(f"attacking {setting.name}: {done:,} of {len(attempts):,} responses")
+
+    async with setting.pool() as pool:
+        await asyncio.gather(*(work(pool) for _ in range(setting.workers)))
+        report.peak_mib = max(report.peak_mib, pool.peak_mib())
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+def _jobs(setting: _Setting, attempt: Attempt) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The job, and its control: the same task with its own solution."""
+    task, solution = setting.tasks[attempt.task], setting.solutions[attempt.task]
+    one, other = (
+        job(setting.name, setting.options, task, text) for text in (attempt.response, solution)
+    )
+    return one, other
+
+
+def _count(
+    report: Report, setting: _Setting, attempts: Sequence[Attempt], verdicts: Sequence[Verdict]
+) -> None:
+    rows = {which: Row.of(ATTACKERS[which]) for which in sorted({a.attacker for a in attempts})}
+    for attempt, verdict in zip(attempts, verdicts, strict=True):
+        rows[attempt.attacker].add(_example(setting, attempt, verdict.detail), verdict)
+    report.rows = list(rows.values())
+
+
+def _example(setting: _Setting, attempt: Attempt, detail: str) -> Example:
+    prompt = " ".join(message.content for message in setting.tasks[attempt.task].messages)
+    return Example.of(attempt.label, prompt, attempt.response, detail)
+
+
+async def _judge_again(
+    setting: _Setting,
+    attempts: Sequence[Attempt],
+    verdicts: Sequence[Verdict],
+    report: Report,
+    say: Say,
+) -> None:
+    """Judge some of the attempts in fresh workers and in the opposite order: what a response
+    leaves behind in a worker, and what changes from one look to the next, shows as a difference.
+
+    Verdicts about time and memory are left out: those may differ.
+    """
+    settled = [i for i, verdict in enumerate(verdicts) if not _is_about_limits(verdict)]
+    honest = [i for i in settled if ATTACKERS[attempts[i].attacker].expect is Expect.ACCEPT]
+    chosen = set(honest[: JUDGED_TWICE[report.answers] // 2])
+    for index in settled:
+        if len(chosen) >= JUDGED_TWICE[report.answers]:
+            break
+        chosen.add(index)
+    say(f"attacking {setting.name}: judging {len(chosen)} responses once more")
+    order = sorted(chosen, reverse=True)
+    alone = setting._replace(workers=1)
+    second = await _judge_all(alone, [attempts[i] for i in order], report, say)
+    for index, now in zip(order, second, strict=True):
+        then = verdicts[index]
+        if _is_about_limits(now):
+            continue
+        report.judged_twice += 1
+        if (then.outcome, then.score, then.answer) != (now.outcome, now.score, now.answer):
+            detail = f"first {then.outcome} '{then.answer}', then {now.outcome} '{now.answer}'"
+            report.changed.append(_example(setting, attempts[index], detail))
+
+
+def _is_about_limits(verdict: Verdict) -> bool:
+    return verdict.outcome is Outcome.EXCEEDED and verdict.verifier.startswith(POOL_NAME)

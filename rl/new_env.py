@@ -1,0 +1,139 @@
+"""`assay new-env NAME`: an environment that works, its test and its recipe, to start from."""
+
+import re
+import sys
+from pathlib import Path
+
+from rl.errors import UserError
+
+ENVIRONMENT = '''\
+"""Doubling whole numbers. Change the tasks, how they are judged and solved into your own."""
+
+from dataclasses import dataclass
+from random import Random
+
+from envs.base import Env, Task, unguessable
+from verifiers.math import verify_math
+from verifiers.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class CLASS(Env):
+    largest: int = 999  # options of the recipe are the fields of the class
+
+    def task(self, rng: Random) -> Task:
+        n = rng.randint(1, self.largest)
+        return Task(prompt=f"2*{n}=?", truth=str(2 * n))
+
+    def verify(self, task: Task, response: str) -> Verdict:
+        return verify_math(task.truth, response)
+
+    def solve(self, task: Task) -> str:
+        return f"\\\\boxed{{{task.truth}}}"
+
+    def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
+        return f"\\\\boxed{{{int(task.truth) + (rng.choice((-2, 2)) if corrupt else 0)}}}"
+
+    def canary(self, rng: Random) -> Task:
+        return Task(prompt="2*=?", truth=unguessable(rng))
+'''
+
+TEST = '''\
+"""What NAME.py must hold to. `assay attack NAME.py:CLASS` looks much closer."""
+
+from pathlib import Path
+from random import Random
+
+from envs.base import Split, Task
+from NAME import CLASS
+from rl.cli import main
+from verifiers.verdict import Outcome
+
+ENV = CLASS()
+
+
+def tasks(split: Split, seed: int = 0) -> list[Task]:
+    return [ENV.draw(split, seed, index) for index in range(300)]
+
+
+def test_its_own_solutions_are_right() -> None:
+    for task in tasks("train") + tasks("test"):
+        assert ENV.verify(task, ENV.solve(task)).outcome is Outcome.CORRECT
+
+
+def test_worked_solutions_are_right_and_corrupted_ones_wrong() -> None:
+    for index, task in enumerate(tasks("train")):
+        for corrupt, outcome in ((False, Outcome.CORRECT), (True, Outcome.WRONG)):
+            worked = ENV.demonstrate(task, Random(index), corrupt)
+            assert ENV.verify(task, worked).outcome is outcome
+
+
+def test_what_is_held_out_is_never_trained_on() -> None:
+    trained = {task.key for seed in (0, 1) for task in tasks("train", seed)}
+    assert not trained & {task.key for task in tasks("test")}
+
+
+def test_the_attack_suite_admits_it() -> None:
+    here = Path(__file__).with_name("NAME.py")
+    assert main(["attack", f"{here}:CLASS", "--tasks", "10"]) == 0
+'''
+
+RECIPE = """\
+# GRPO on NAME.py. Every key: docs/recipes.md.
+#
+#   assay attack NAME.yaml               can it be cheated?
+#   assay train NAME.yaml --dry-run      what would run
+#   assay train NAME.yaml                run it
+
+envs:
+  - { name: "NAME.py:CLASS", largest: 999 }
+groups_per_step: 32 # tasks per update
+group_size: 8 # answers per task
+evaluation: { problems: 64, samples: 8 }
+
+profiles:
+  # Two cores and minutes: a tiny policy made on first use, that imitates worked solutions first.
+  # Half of them carry a slip, which leaves it something to learn.
+  cpu:
+    model: embedded
+    embedded: { layers: 2, hidden: 96, heads: 3, kv_heads: 3, intermediate: 256, max_tokens: 128 }
+    sft: { demonstrations: 16000, corrupted_fraction: 0.5, lr: 3e-3, batch_tokens: 1024 }
+    steps: 60
+    rollout: { max_new_tokens: 24 }
+    engine: { servers: 2, dtype: float32, kv_cache_gib: 0.5, eager: true }
+    learner: { dtype: float32, lr: 1.2e-4, warmup_steps: 10 }
+
+  gpu:
+    model: Qwen/Qwen2.5-1.5B-Instruct
+    steps: 100
+    rollout: { max_new_tokens: 512 }
+    learner: { lr: 1e-6, activation_checkpointing: true }
+    weights: { max_logprob_diff: 0.05 }
+"""
+
+
+def new_env(name: str) -> int:
+    """Write NAME.py, test_NAME.py and NAME.yaml into the current directory.
+
+    Raises:
+        UserError: the name is no module's name or a taken one, or one of the files exists.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise UserError(
+            f"'{name}' cannot be a module's name: take lower-case letters, digits and underscores, "
+            "a letter first, such as 'doubling'"
+        )
+    if name in sys.stdlib_module_names or name in ("envs", "verifiers", "rl"):
+        raise UserError(f"'{name}' is the name of another module: choose one of your own")
+    contents = {f"{name}.py": ENVIRONMENT, f"test_{name}.py": TEST, f"{name}.yaml": RECIPE}
+    existing = [file for file in contents if Path(file).exists()]
+    if existing:
+        raise UserError(f"{', '.join(existing)}: already here; choose another name or directory")
+    class_name = "".join(part.capitalize() for part in name.split("_"))
+    for file, text in contents.items():
+        Path(file).write_text(text.replace("NAME", name).replace("CLASS", class_name))
+    print(f"{name}.py         the environment: tasks, how they are judged, how they are solved")
+    print(f"test_{name}.py    what it must hold to:  python -m pytest test_{name}.py")
+    print(f"{name}.yaml       a recipe that trains on it")
+    print(f"next: assay attack {name}.yaml; assay train {name}.yaml")
+    return 0

@@ -1,0 +1,98 @@
+"""Stored answers, judged again."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from envs.arithmetic import Arithmetic
+from envs.base import Task
+from rl.cli import main
+from rl.config import EnvSpec, Recipe
+from rl.load import dump
+from rl.metrics import sample_rows
+from rl.types import Completion, Graded, Rollout, Span, Stop
+from verifiers.verdict import broken, correct, wrong
+
+OPTIONS = {"digits": 2}
+ENV = Arithmetic(**OPTIONS)
+
+
+def graded(response: str, verdict, task: Task, stop: Stop = Stop.FINISHED) -> Graded:
+    completion = Completion([1], [0.0], stop, (Span(0, 0, 1),))
+    rollout = Rollout("arithmetic", task, [1], completion, response, OPTIONS)
+    return Graded(rollout, verdict, verdict.score)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    spec = EnvSpec.model_validate({"name": "arithmetic", **OPTIONS})
+    recipe = Recipe(model="embedded", envs=[spec])
+    (tmp_path / "recipe.yaml").write_text(dump(recipe))
+    task = Task("12+13=?", "25")
+    honest = [
+        graded("\\boxed{25}", correct("25", "math/0"), task),
+        graded("\\boxed{24}", wrong("24", "not 25", "math/0"), task),
+    ]
+    write(tmp_path, "train", honest)
+    write(tmp_path, "canary", [graded("\\boxed{1}", wrong("1", "", "math/0"), ENV.canary(_rng()))])
+    return tmp_path
+
+
+def _rng():
+    from random import Random
+
+    return Random(0)
+
+
+def write(run_dir: Path, split: str, group: list[Graded]) -> None:
+    with (run_dir / "samples.jsonl").open("a") as file:
+        for row in sample_rows(1, [group], split=split, training=None):
+            file.write(json.dumps(row) + "\n")
+
+
+def test_a_run_whose_verdicts_still_hold_has_exit_code_0(run_dir, capsys):
+    assert main(["audit", str(run_dir)]) == 0
+    assert "3 answers judged again: 0 verdicts changed" in capsys.readouterr().out
+    assert (run_dir / "audit.jsonl").read_text() == ""
+
+
+def test_every_verdict_that_changed_is_listed_with_what_it_was_and_is(run_dir, capsys):
+    task = Task("10+10=?", "20")
+    hacked = [
+        graded("\\boxed{10+10}", correct("10+10", "math/0"), task),
+        graded("\\boxed{20}", broken("KeyError", "pool/1"), task),
+        graded("", broken("the engine", "engine"), task, Stop.FAILED),
+    ]
+    write(run_dir, "test", hacked)
+    assert main(["audit", str(run_dir)]) == 1
+    said = capsys.readouterr().out
+    assert "test/1/0/0  correct -> wrong" in said
+    assert "5 answers judged again, 1 left out (no answer was sampled): 2 verdicts changed" in said
+    first, second = map(json.loads, (run_dir / "audit.jsonl").read_text().splitlines())
+    assert (first["id"], first["then"]["outcome"]) == ("test/1/0/0", "correct")
+    assert first["now"]["verifier"].startswith("math/")
+    assert (second["then"]["outcome"], second["now"]["outcome"]) == ("broken", "correct")
+
+
+def test_runs_that_did_not_store_options_take_them_from_the_recipe(run_dir):
+    lines = (run_dir / "samples.jsonl").read_text().splitlines()
+    rows = [{k: v for k, v in json.loads(line).items() if k != "options"} for line in lines]
+    (run_dir / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["audit", str(run_dir)]) == 0
+
+
+def test_what_cannot_be_audited_is_said(run_dir, tmp_path_factory, capsys):
+    assert main(["audit", str(tmp_path_factory.mktemp("empty"))]) == 1
+    assert "holds no recipe.yaml" in capsys.readouterr().err
+    with (run_dir / "samples.jsonl").open("a") as file:
+        file.write('{"stop": "finished"}\n')
+    assert main(["audit", str(run_dir)]) == 1
+    assert "samples.jsonl, line 4 is no sample" in capsys.readouterr().err
+
+
+def test_a_sample_remembers_the_options_of_its_environment():
+    one = graded("x", wrong("x", ""), Task("1+1=?", "2"))
+    (row,) = sample_rows(1, [[replace(one, reward=0.0)]], split="train", training=None)
+    assert row["options"] == OPTIONS
