@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from verifiers.verdict import Verdict
 
@@ -46,6 +46,9 @@ class EnvError(ValueError):
 
 class Env(ABC):
     """Subclass as a frozen dataclass; its fields are the environment's options in a recipe."""
+
+    answers: ClassVar[Literal["math", "text", "program"]] = "math"
+    """What a response ends in: a value in mathematics, a text, or a program in a fenced block."""
 
     @abstractmethod
     def task(self, rng: Random) -> Task:
