@@ -1,7 +1,7 @@
 """How many ways: selections, teams, paths on a grid, arrangements of letters."""
 
 from dataclasses import dataclass
-from math import comb, factorial
+from math import factorial
 from random import Random
 from string import ascii_uppercase
 from typing import Any, ClassVar, Literal, get_args
