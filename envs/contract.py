@@ -22,6 +22,7 @@ from typing import Any
 
 from envs.base import Env, Split, Task
 from envs.registry import job, judge, make_env
+from verifiers.answer import final_answer
 from verifiers.verdict import Outcome, Verdict
 
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -39,6 +40,7 @@ HOSTILE = [
     "^", "1,000", "\\frac", "\\text{a}", " ", "\n", "a ", "1+", "x_", "=", "\\left(", "9.",
     "<<1=1>>", "'", '"', "```", "```\n", "`",
 ]  # fmt: skip
+DIGITS, LETTERS = "123456789", "abcdefghijklmnopqrstuvwxyz"
 WRAPPERS = ["{}", "\\boxed{{{}}}", "\\boxed{{{}x", "Answer: {}"]
 
 SAME_FUNCTION = 0.05  # share of neighbouring programming tasks that may have the same solution
@@ -106,25 +108,21 @@ def a_task_depends_on_split_seed_and_index_alone(env: Env, n: int) -> None:
 def a_task_is_the_same_in_every_process(env: Env, n: int) -> None:
     """Sets and hashes of text differ between processes, unless PYTHONHASHSEED says otherwise."""
     here = digest(env)
-    for hash_seed in ("1", "2"):
-        there = subprocess.run(
-            [sys.executable, "-m", "envs.contract", name_of(env), json.dumps(options_of(env))],
-            env={
-                **os.environ,
-                "PYTHONHASHSEED": hash_seed,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        require(there.returncode == 0, env, "another process can make it", there.stderr[-1000:])
-        require(
-            there.stdout.strip() == here,
-            env,
-            "tasks are the same in every process (do they depend on the order of a set?)",
-        )
+    there = subprocess.run(
+        [sys.executable, "-m", "envs.contract", name_of(env), json.dumps(options_of(env))],
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    require(there.returncode == 0, env, "another process can make it", there.stderr[-1000:])
+    rule = "tasks are the same in every process (do they depend on the order of a set?)"
+    require(there.stdout.strip() == here, env, rule)
 
 
 def digest(env: Env) -> str:
@@ -193,20 +191,22 @@ def the_solution_of_another_task_is_refused(env: Env, n: int) -> None:
 
 
 def a_near_miss_is_refused(env: Env, n: int) -> None:
-    """One digit of the truth changed, or one letter where it has no digits."""
+    """One digit of the final answer changed; of a text without digits one letter."""
     rng = Random(7)
     for task in tasks_of(env, "train", min(n, 300)):
-        if env.answers == "program" or not isinstance(task.truth, str):
+        answer = None if env.answers == "program" else final_answer(env.solve(task))
+        if not answer:
             continue
-        places = [i for i, c in enumerate(task.truth) if c.isdigit()]
-        if not places:
+        digits = [i for i, c in enumerate(answer) if c in DIGITS]
+        letters = [i for i, c in enumerate(answer) if c in LETTERS and env.answers == "text"]
+        if not digits and not letters:
             continue
-        i = rng.choice(places)
-        digit = rng.choice([d for d in "123456789" if d != task.truth[i]])
-        wrong = f"\\boxed{{{task.truth[:i]}{digit}{task.truth[i + 1 :]}}}"
+        i = rng.choice(digits or letters)
+        other = rng.choice([c for c in (DIGITS if digits else LETTERS) if c != answer[i]])
+        wrong = f"\\boxed{{{answer[:i]}{other}{answer[i + 1 :]}}}"
         verdict = env.verify(task, wrong)
-        accepted = verdict.outcome in (Outcome.CORRECT, Outcome.BROKEN)
-        require(not accepted, env, "a near miss is refused", (task, wrong, verdict))
+        kept = verdict.outcome not in (Outcome.CORRECT, Outcome.BROKEN)
+        require(kept, env, "a near miss is refused", (task, wrong, verdict))
 
 
 def junk_is_neither_accepted_nor_fatal(env: Env, n: int) -> None:
