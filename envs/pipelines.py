@@ -4,7 +4,7 @@ Only our own functions are ever called here; the Python text is for prompts and 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple, Self
 
@@ -48,10 +48,10 @@ class Pipeline:
     def __call__(self, value: Any) -> Any:
         return self.values(value)[-1]
 
-    def brief(self) -> str:
-        return ", ".join(step.words(step.primitive.brief) for step in self.steps)
+    def keywords(self) -> str:
+        return ", ".join(step.words(step.primitive.keyword) for step in self.steps)
 
-    def says(self) -> str:
+    def sentence(self) -> str:
         return ", then ".join(step.words(step.primitive.says) for step in self.steps)
 
     def expression(self, x: str) -> str:
@@ -75,28 +75,42 @@ class Pipeline:
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same pipeline of."""
-        steps = [[step.primitive.brief, step.constant] for step in self.steps]
+        steps = [[step.primitive.keyword, step.constant] for step in self.steps]
         return {"types": list(self.types), "steps": steps}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         types = tuple(data["types"])
         steps = [
-            Step(next(p for p in PRIMITIVES[before, after] if p.brief == brief), constant)
-            for before, after, (brief, constant) in zip(
+            Step(next(p for p in PRIMITIVES[before, after] if p.keyword == keyword), constant)
+            for before, after, (keyword, constant) in zip(
                 types, types[1:], data["steps"], strict=False
             )
         ]
         return cls(types, tuple(steps))
 
-    def slips(self) -> Iterator["Pipeline"]:
+    def slips(self) -> Iterator[Self]:
         """The pipelines with one other constant or one other primitive of the same types."""
         for i, step in enumerate(self.steps):
             for primitive in PRIMITIVES[self.types[i], self.types[i + 1]]:
                 for constant in primitive.constants:
                     if Step(primitive, constant) != step:
                         changed = (*self.steps[:i], Step(primitive, constant), *self.steps[i + 1 :])
-                        yield Pipeline(self.types, changed)
+                        yield replace(self, steps=changed)
+
+    def slip(self, rng: Random, inputs: Sequence[Any]) -> Self:
+        """One of the slips that give another result for one of the inputs at least.
+
+        Raises:
+            LookupError: none does.
+        """
+        slips = list(self.slips())
+        rng.shuffle(slips)
+        results = [self(value) for value in inputs]
+        for slip in slips:
+            if [slip(value) for value in inputs] != results:
+                return slip
+        raise LookupError(f"no slip in '{self.keywords()}' changes a result")
 
 
 def draw_pipeline(

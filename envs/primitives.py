@@ -17,7 +17,7 @@ NOUNS: dict[Type, str] = {
 
 @dataclass(frozen=True)
 class Primitive:
-    brief: str  # "drop {k}"
+    keyword: str  # "drop {k}"
     says: str  # "leave out the first {k} characters"
     code: str  # an expression with "{x}" once for the value, and "{k}" for the constant
     call: Callable[[Any, Any], Any]  # of value and constant, the same as the code

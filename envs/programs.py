@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from envs.arithmetic import check_range
 from envs.base import Env, Task
@@ -20,24 +20,24 @@ from verifiers.verdict import Verdict, unparsed
 LIMITS = {"time_limit_s": 2.0, "memory_limit_mb": 512}
 MOST_DRAWS = 1000  # of inputs, before a task is given up as having too few
 
+Draw = Callable[[Random], Any]
+Reference = Callable[[Any], Any]
 
-@dataclass(frozen=True)
-class Example:
-    """One call or run of the reference: what goes in and what has to come out."""
+
+class Example(NamedTuple):
+    """What goes into the reference, and what comes out."""
 
     given: Any
     expected: Any
 
-    def as_call(self) -> dict[str, Any]:
-        return {"args": [self.given], "expected": self.expected}
-
-    def as_run(self) -> dict[str, Any]:
-        return {"input": self.given, "output": self.expected}
-
 
 @dataclass(frozen=True)
 class Programs(Env):
-    """Subclass with `task` and `program`; see envs/transformations.py for a short one."""
+    """Subclass with `task`, `program` and `wrong_program`: envs/transformations.py is a short one.
+
+    `task` ends in `function_task` or `stdin_task`. What these get as `made_of` is kept in the truth
+    under that name, for `program` and `wrong_program`.
+    """
 
     answers: ClassVar[Literal["math", "text", "program"]] = "program"
 
@@ -45,26 +45,24 @@ class Programs(Env):
     """How hard, 1 to 5; the environment says what changes."""
 
     examples: int = 2
-    """Visible tests, shown in the prompt, 0 to 10. They depend on the rest of the prompt alone, so
-    that a function belongs to one split whatever is drawn."""
+    """Visible tests, shown in the prompt, 0 to 10. They depend on the statement alone, so that a
+    statement belongs to one split, whatever else is drawn."""
 
     tests: int = 6
-    """Hidden tests that decide, drawn afresh for every task, 1 to 50."""
+    """Hidden tests, drawn afresh for every task, 1 to 50."""
 
-    wording: Literal["full", "brief"] = "full"
-    """`brief` is for a policy too small to read: as few words as say what is wanted."""
+    instruction: str = "Answer with the whole program in one ```python block."
+    """Ends the prompt."""
 
     def __post_init__(self) -> None:
         if self.level not in (1, 2, 3, 4, 5):
             raise ValueError(f"level must be 1, 2, 3, 4 or 5, got {self.level!r}")
         check_range("examples", self.examples, 0, 10)
         check_range("tests", self.tests, 1, 50)
-        if self.wording not in ("full", "brief"):
-            raise ValueError(f"wording must be full or brief, got {self.wording!r}")
 
     @abstractmethod
     def program(self, task: Task) -> str:
-        """A program that passes."""
+        """A program that passes all tests."""
 
     @abstractmethod
     def wrong_program(self, task: Task, rng: Random) -> str:
@@ -73,7 +71,7 @@ class Programs(Env):
     def verify(self, task: Task, response: str) -> Verdict:
         program = code.program_of(response)
         if program is None:
-            return unparsed("no program in a fenced block", code.VERSION)
+            return unparsed("no program in a closed ```python block", code.VERSION)
         return code.grade(task.truth, program)
 
     def solve(self, task: Task) -> str:
@@ -82,12 +80,51 @@ class Programs(Env):
     def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
         return fenced(self.wrong_program(task, rng) if corrupt else self.program(task))
 
-    def prompt(self, what: str, shown: list[str]) -> str:
-        """The statement, with the examples after it and how to answer."""
-        text = "\n".join([what, *(["Examples:"] if shown else []), *shown])
-        if self.wording == "full":
-            text += "\nAnswer with the whole program in one ```python block."
-        return text
+    def function_task(
+        self, rng: Random, what: str, draw: Draw, reference: Reference, made_of: dict[str, Any]
+    ) -> Task:
+        """Write a function f of one argument.
+
+        what: the statement. draw: gives an argument. reference: what f has to return for it.
+        """
+        visible, hidden = self._draw_tests(rng, what, draw, reference)
+        truth = {
+            "style": "function",
+            "entry_point": "f",
+            "visible_tests": [{"args": [e.given], "expected": e.expected} for e in visible],
+            "hidden_tests": [{"args": [e.given], "expected": e.expected} for e in hidden],
+        }
+        shown = [f"f({e.given!r}) == {e.expected!r}" for e in visible]
+        return self._task(what, shown, truth, made_of)
+
+    def stdin_task(
+        self, rng: Random, what: str, draw: Draw, reference: Reference, made_of: dict[str, Any]
+    ) -> Task:
+        """Write a program that reads standard input; `draw` and `reference` give texts."""
+        visible, hidden = self._draw_tests(rng, what, draw, reference)
+        truth = {
+            "style": "stdio",
+            "entry_point": None,
+            "visible_tests": [{"input": e.given, "output": e.expected} for e in visible],
+            "hidden_tests": [{"input": e.given, "output": e.expected} for e in hidden],
+        }
+        shown = [f"Input:\n{e.given}Output:\n{e.expected}".rstrip("\n") for e in visible]
+        return self._task(what, shown, truth, made_of)
+
+    def _draw_tests(
+        self, rng: Random, what: str, draw: Draw, reference: Reference
+    ) -> tuple[list[Example], list[Example]]:
+        visible = draw_examples(
+            Random(f"examples/{what}"), self.examples, draw, reference, without=[]
+        )
+        return visible, draw_examples(rng, self.tests, draw, reference, without=visible)
+
+    def _task(
+        self, what: str, shown: list[str], truth: dict[str, Any], made_of: dict[str, Any]
+    ) -> Task:
+        parts = [what, *(["Examples:", *shown] if shown else []), self.instruction]
+        limits = {**LIMITS, "checker": {"type": "exact"}}
+        return Task("\n".join(filter(None, parts)), {**truth, **limits, "made_of": made_of})
 
 
 def fenced(program: str) -> str:
@@ -95,18 +132,14 @@ def fenced(program: str) -> str:
 
 
 def draw_examples(
-    rng: Random,
-    n: int,
-    draw: Callable[[Random], Any],
-    reference: Callable[[Any], Any],
-    other_than: list[Example],
+    rng: Random, n: int, draw: Draw, reference: Reference, without: list[Example]
 ) -> list[Example]:
-    """Different inputs with their results; two results at least differ, so that no constant passes.
+    """Different inputs with their results, of which two at least differ: no constant passes.
 
     Raises:
         LookupError: `draw` gives too few different inputs, or the reference is constant.
     """
-    taken = {json.dumps(example.given) for example in other_than}
+    taken = {json.dumps(example.given) for example in without}
     found: list[Example] = []
     for _ in range(MOST_DRAWS):
         if len(found) == n:
@@ -115,24 +148,11 @@ def draw_examples(
         if json.dumps(given) in taken:
             continue
         example = Example(given, reference(given))
-        if len(found) == n - 1 and n > 1 and all(e.expected == example.expected for e in found):
+        last = len(found) == n - 1 and n > 1
+        if last and all(other.expected == example.expected for other in found):
             continue
         taken.add(json.dumps(given))
         found.append(example)
     raise LookupError(
         f"{MOST_DRAWS} draws gave {len(found)} of {n} inputs that tell programs apart"
     )
-
-
-def grading(
-    style: str, visible: list[dict[str, Any]], hidden: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """The truth of a task in the style `function`, of a function f, or `stdio`."""
-    return {
-        "style": style,
-        "entry_point": "f" if style == "function" else None,
-        **LIMITS,
-        "checker": {"type": "exact"},
-        "visible_tests": visible,
-        "hidden_tests": hidden,
-    }
