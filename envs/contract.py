@@ -138,8 +138,8 @@ def digest(env: Env) -> str:
 
 
 def no_held_out_task_occurs_in_training(env: Env, n: int) -> None:
-    held_out = {task.key for seed in (0, 1) for task in tasks_of(env, "test", DRAWN // 4, seed)}
-    trained = {task.key for seed in (0, 1, 2) for task in tasks_of(env, "train", DRAWN, seed)}
+    held_out = {task.key for seed in (0, 1) for task in tasks_of(env, "test", DRAWN // 6, seed)}
+    trained = {task.key for seed in (1, 2) for task in tasks_of(env, "train", DRAWN, seed)}
     require(bool(held_out), env, "some tasks are held out")
     require(not held_out & trained, env, "no held-out task occurs in training")
 
@@ -179,24 +179,30 @@ def its_own_solution_is_accepted(env: Env, n: int) -> None:
 
 
 def the_solution_of_another_task_is_refused(env: Env, n: int) -> None:
-    pairs = [p for p in pairwise(tasks_of(env, "train", min(n, 300))) if p[0].truth != p[1].truth]
-    accepted = [
+    pairs = [
         (task, env.solve(other))
-        for task, other in pairs
-        if env.verify(task, env.solve(other)).outcome is Outcome.CORRECT
+        for task, other in pairwise(tasks_of(env, "train", min(n, 300)))
+        if task.truth != other.truth and answer_of(env, task) != answer_of(env, other)
     ]
+    accepted = [p for p in pairs if env.verify(*p).outcome is Outcome.CORRECT]
     allowed = SAME_FUNCTION * len(pairs) if env.answers == "program" else 0
     rule = "the solution of another task is refused"
     require(len(accepted) <= allowed, env, rule, accepted[:1])
+
+
+def answer_of(env: Env, task: Task) -> str:
+    """What the solution ends in; all of it, where that is a program."""
+    solution = env.solve(task)
+    return solution if env.answers == "program" else final_answer(solution) or ""
 
 
 def a_near_miss_is_refused(env: Env, n: int) -> None:
     """One digit of the final answer changed; of a text without digits one letter."""
     rng = Random(7)
     for task in tasks_of(env, "train", min(n, 300)):
-        answer = None if env.answers == "program" else final_answer(env.solve(task))
-        if not answer:
-            continue
+        if env.answers == "program":
+            return
+        answer = answer_of(env, task)
         digits = [i for i, c in enumerate(answer) if c in DIGITS]
         letters = [i for i, c in enumerate(answer) if c in LETTERS and env.answers == "text"]
         if not digits and not letters:

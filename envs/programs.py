@@ -4,10 +4,13 @@ The truth of a task is what verifiers/code.py grades by: limits, checker, visibl
 The expected values come from a reference that is called here, on fresh inputs for every task.
 """
 
+import atexit
 import json
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -54,6 +57,9 @@ class Programs(Env):
     instruction: str = "Answer with the whole program in one ```python block."
     """Ends the prompt."""
 
+    sandbox: Literal["landlock", "namespaces"] = "namespaces"
+    """The weakest isolation to run programs in; where there is none as strong, nothing is run."""
+
     def __post_init__(self) -> None:
         if self.level not in (1, 2, 3, 4, 5):
             raise ValueError(f"level must be 1, 2, 3, 4 or 5, got {self.level!r}")
@@ -72,7 +78,10 @@ class Programs(Env):
         program = code.program_of(response)
         if program is None:
             return unparsed("no program in a closed ```python block", code.VERSION)
-        return code.grade(task.truth, program)
+        return grader(self.sandbox).grade(task.truth, program)
+
+    def prepare(self) -> None:
+        grader(self.sandbox)
 
     def solve(self, task: Task) -> str:
         return fenced(self.program(task))
@@ -125,6 +134,18 @@ class Programs(Env):
         parts = [what, *(["Examples:", *shown] if shown else []), self.instruction]
         limits = {**LIMITS, "checker": {"type": "exact"}}
         return Task("\n".join(filter(None, parts)), {**truth, **limits, "made_of": made_of})
+
+
+@cache
+def grader(strength: str) -> code.Grader:
+    """The grader of this process, whose sandboxes end with the process.
+
+    Raises:
+        TooWeak: this machine has no sandbox as strong.
+    """
+    until_the_end = ExitStack()
+    atexit.register(until_the_end.close)
+    return until_the_end.enter_context(code.Grader(strength))
 
 
 def fenced(program: str) -> str:

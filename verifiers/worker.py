@@ -80,7 +80,7 @@ def limit(which: int, value: int) -> None:
 
 def serve(channel: socket.socket, function: Callable[[Any], Any], cpu_s: float) -> None:
     """Answer one job after the other until the owner hangs up."""
-    own_pid = os.getpid()
+    own_pid, own_children = os.getpid(), children()  # a verifier may have prepared sandboxes
     for line in channel.makefile("rb"):
         request = json.loads(line)
         # Not RLIMIT_CPU: the kernel compares that with a count of clock ticks, which over a long
@@ -90,7 +90,7 @@ def serve(channel: socket.socket, function: Callable[[Any], Any], cpu_s: float) 
         if os.getpid() != own_pid:  # a fork of the verifier's that came back here
             os._exit(0)
         reply["id"] = request["id"]
-        reply["left_behind"] = has_children()
+        reply["left_behind"] = bool(children() - own_children)
         data = json.dumps(reply).encode()
         if len(data) > MAX_REPLY_BYTES:
             detail = f"output limit: a verdict of {len(data):,} bytes"
@@ -111,14 +111,15 @@ def judge(function: Callable[[Any], Any], job: Any) -> dict[str, Any]:
         return {"raised": traceback.format_exception_only(error)[-1].strip()[:2000]}
 
 
-def has_children() -> bool:
-    """Whether a process that the verifier started is still running. Collects the ended ones."""
+def children() -> set[int]:
+    """Processes that the verifier started and that still run. Collects the ended ones."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
     except ChildProcessError:
-        return False
-    return True
+        return set()
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for found in lists for pid in found.read_text().split()}
 
 
 if __name__ == "__main__":
