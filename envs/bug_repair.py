@@ -6,8 +6,9 @@ from random import Random
 from typing import Literal
 
 from envs.algorithms import Prepared, draw_numbers, draw_prepared
+from envs.algorithms import samples as lists
 from envs.base import Task
-from envs.pipelines import Pipeline, draw_input, draw_pipeline
+from envs.pipelines import Pipeline, draw_input, draw_pipeline, samples
 from envs.primitives import NOUNS
 from envs.programs import Programs, fenced
 
@@ -28,14 +29,14 @@ class BugRepair(Programs):
         if rng.choice(self.programs) == "algorithms":
             right = draw_prepared(rng, self.level)
             should, draw = f"It takes a list of integers: {right.sentence()}.", draw_numbers
-            slip = right.slip(rng, [draw_numbers(rng) for _ in range(4)])
+            slip = right.slip(rng, lists())
             shown = slip.program()
         else:
             takes = rng.choice(("text", "numbers", "words"))
             right = draw_pipeline(rng, takes, self.level + 1)
             should = f"It takes {NOUNS[takes]}: {right.sentence()}. Return what comes out."
             draw = partial(draw_input, kind=takes)
-            slip = right.slip(rng, [draw_input(rng, takes) for _ in range(4)])
+            slip = right.slip(rng, samples(takes))
             shown = slip.statements()
         what = f"This Python function f has one mistake. {should} Repair it.\n{fenced(shown)}"
         while True:  # until a hidden test finds the mistake
