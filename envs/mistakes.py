@@ -85,7 +85,7 @@ def best_window(ns: list[int], k: int) -> int:
 def pairs_with_sum(ns: list[int], k: int) -> int:
     total = 0
     for i in range(len(ns)):
-        for j in range(i, len(ns)):
+        for j in range(len(ns)):
             if ns[i] + ns[j] == k:
                 total += 1
     return total
