@@ -92,7 +92,7 @@ def name_of(env: Env) -> str:
 
 def a_task_depends_on_split_seed_and_index_alone(env: Env, n: int) -> None:
     again = make_env(name_of(env), options_of(env))
-    places = [
+    places: list[tuple[Split, int, int]] = [
         (split, seed, index)
         for split in SPLITS
         for seed in (0, 7)

@@ -1,6 +1,6 @@
 """The calendar: days between two dates, weekdays, how often a weekday occurs."""
 
-from calendar import day_name, isleap, monthrange
+from calendar import isleap, monthrange
 from dataclasses import dataclass
 from datetime import date
 from random import Random
@@ -10,6 +10,8 @@ from envs.family import Family, Kind, Notes
 
 Name = Literal["days", "weekday", "occurrences"]
 
+# Not calendar.day_name, which follows the locale.
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 YEARS = ((2020, 2029), (1990, 2029), (1950, 2049), (1900, 2099), (1600, 2399))  # by level
 MOST_DAYS = (60, 300, 1500, 20000, 150000)  # between two dates
 
@@ -49,23 +51,23 @@ def work_days(notes: Notes, start: str, end: str) -> str:
 
 def draw_weekday(rng: Random, level: int) -> dict[str, Any]:
     blanks = draw_two_dates(rng, level)
-    return {**blanks, "known": day_name[date.fromisoformat(blanks["start"]).weekday()]}
+    return {**blanks, "known": WEEKDAYS[date.fromisoformat(blanks["start"]).weekday()]}
 
 
 def work_weekday(notes: Notes, start: str, end: str, known: str) -> str:
     days = int(work_days(notes, start, end))
     rest = notes.step(f"{days} mod 7", days % 7)
-    return f"\\text{{{day_name[(list(day_name).index(known) + rest) % 7]}}}"
+    return f"\\text{{{WEEKDAYS[(WEEKDAYS.index(known) + rest) % 7]}}}"
 
 
 def draw_occurrences(rng: Random, level: int) -> dict[str, Any]:
-    return {**draw_weekday(rng, level), "wanted": rng.choice(day_name)}
+    return {**draw_weekday(rng, level), "wanted": rng.choice(WEEKDAYS)}
 
 
 def work_occurrences(notes: Notes, start: str, end: str, known: str, wanted: str) -> str:
     """The first one, and then one for every seven days that are left."""
     days = int(work_days(notes, start, end))
-    ahead = (list(day_name).index(wanted) - list(day_name).index(known)) % 7
+    ahead = (WEEKDAYS.index(wanted) - WEEKDAYS.index(known)) % 7
     first = notes.step(f"{known} to {wanted}", ahead)
     weeks = notes.step(f"({days}-{first})/7", (days - first) // 7)
     return str(notes.step(f"{weeks}+1", weeks + 1))

@@ -129,7 +129,8 @@ def draw_pipeline(
 
 def _any_pipeline(rng: Random, takes: Type, n_steps: int) -> Pipeline | None:
     """None when a number, on which no step works, came before the end."""
-    types, steps = [takes], []
+    types: list[Type] = [takes]
+    steps: list[Step] = []
     for _ in range(n_steps):
         known = [(t[1], p) for t, found in PRIMITIVES.items() if t[0] == types[-1] for p in found]
         if not known:

@@ -97,6 +97,13 @@ def test_an_environment_keeps_the_contract(
     check(env, 5 if env.answers == "program" else 1000)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in ENVS if find_class(n).answers == "program"])
+def test_its_own_program_is_accepted_a_thousand_times_in_a_thousand(name: str) -> None:
+    env = make_env(name, {"level": 3, "examples": 1, "tests": 2})
+    contract.its_own_solution_is_accepted(env, 1000)
+
+
 # The level of an algorithm is how it works, not how long it is.
 LEVELLED = [n for n in ENVS if has_levels(n) and n not in ("algorithms", "bug_repair")]
 

@@ -13,7 +13,7 @@ from envs.algebra import Algebra
 from envs.base import Task
 from envs.calculus import Calculus
 from envs.counting import Counting, choose
-from envs.dates import Dates, work_days, work_weekday
+from envs.dates import WEEKDAYS, Dates, work_days, work_weekday
 from envs.family import Family, Notes
 from envs.linear_systems import LinearSystems, work_system
 from envs.number_theory import (
@@ -184,8 +184,8 @@ def test_days_and_weekdays_agree_with_the_calendar(start: date, days: int) -> No
     end = start + timedelta(days)
     texts = start.isoformat(), end.isoformat()
     assert work_days(Notes(), *texts) == str(days)
-    weekday = work_weekday(Notes(), *texts, known=f"{start:%A}")
-    assert weekday == f"\\text{{{end:%A}}}"
+    weekday = work_weekday(Notes(), *texts, known=WEEKDAYS[start.weekday()])
+    assert weekday == f"\\text{{{WEEKDAYS[end.weekday()]}}}"
 
 
 def test_weekdays_are_counted_with_both_ends() -> None:
@@ -196,7 +196,7 @@ def test_weekdays_are_counted_with_both_ends() -> None:
         start, end = date.fromisoformat(words[0]), date.fromisoformat(words[-3])
         days = [start + timedelta(i) for i in range((end - start).days + 1)]
         wanted = words[words.index("many") + 1].removesuffix("s")
-        assert task.truth == str(sum(f"{day:%A}" == wanted for day in days))
+        assert task.truth == str(sum(WEEKDAYS[day.weekday()] == wanted for day in days))
 
 
 def test_the_solution_of_a_system_solves_it() -> None:
