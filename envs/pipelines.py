@@ -67,12 +67,20 @@ class Pipeline:
 
     def statements(self, name: str = "f") -> str:
         """A line per step."""
+        lines = "".join(f"    {line}\n" for line in self._assignments())
+        return f"def {name}({VARIABLES[self.takes]}):\n{lines}    return {VARIABLES[self.gives]}"
+
+    def steps_in_line(self, name: str = "f") -> str:
+        """In one line, and the steps in their order."""
+        lines = "; ".join([*self._assignments(), f"return {VARIABLES[self.gives]}"])
+        return f"def {name}({VARIABLES[self.takes]}): {lines}"
+
+    def _assignments(self) -> list[str]:
         names = [VARIABLES[kind] for kind in self.types]
-        lines = [
-            f"    {after} = {step.code(before)}\n"
+        return [
+            f"{after} = {step.code(before)}"
             for step, before, after in zip(self.steps, names, names[1:], strict=False)
         ]
-        return f"def {name}({names[0]}):\n{''.join(lines)}    return {names[-1]}"
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes the same pipeline of."""
@@ -132,7 +140,12 @@ def _any_pipeline(rng: Random, takes: Type, n_steps: int) -> Pipeline | None:
     types: list[Type] = [takes]
     steps: list[Step] = []
     for _ in range(n_steps):
-        known = [(t[1], p) for t, found in PRIMITIVES.items() if t[0] == types[-1] for p in found]
+        known: list[tuple[Type, Primitive]] = [
+            (after, primitive)
+            for (before, after), found in PRIMITIVES.items()
+            if before == types[-1]
+            for primitive in found
+        ]
         if not known:
             return None
         after, primitive = rng.choice(known)

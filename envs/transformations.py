@@ -23,6 +23,10 @@ class Transformations(Programs):
     wording: Literal["sentence", "keywords"] = "sentence"
     """`keywords` is for a policy too small to read: `f(s): upper, drop 2`."""
 
+    solutions: Literal["expression", "steps"] = "expression"
+    """How worked solutions are written: as one expression, or with an assignment per step, whose
+    order is that of the statement and therefore easier to learn."""
+
     def task(self, rng: Random) -> Task:
         pipeline = draw_pipeline(rng, rng.choice(self.inputs), self.level + 1)
         takes = pipeline.takes
@@ -36,9 +40,12 @@ class Transformations(Programs):
         return self.function_task(rng, what, lambda r: draw_input(r, takes), pipeline, made_of)
 
     def program(self, task: Task) -> str:
-        return Pipeline.from_json(task.truth["made_of"]).program()
+        return self._write(Pipeline.from_json(task.truth["made_of"]))
 
     def wrong_program(self, task: Task, rng: Random) -> str:
         pipeline = Pipeline.from_json(task.truth["made_of"])
         hidden = task.truth["hidden_tests"]
-        return pipeline.slip(rng, [test["args"][0] for test in hidden]).program()
+        return self._write(pipeline.slip(rng, [test["args"][0] for test in hidden]))
+
+    def _write(self, pipeline: Pipeline) -> str:
+        return pipeline.program() if self.solutions == "expression" else pipeline.steps_in_line()

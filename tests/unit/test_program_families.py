@@ -49,6 +49,9 @@ def test_a_pipeline_is_written_and_called_alike() -> None:
     assert EXAMPLE.statements() == (
         "def f(s):\n    s = s.upper()\n    s = s[:-2]\n    n = s.count('a')\n    return n"
     )
+    assert EXAMPLE.steps_in_line() == (
+        "def f(s): s = s.upper(); s = s[:-2]; n = s.count('a'); return n"
+    )
     assert EXAMPLE.values("bananas") == ["BANANAS", "BANAN", 0]
     assert Pipeline.from_json(json.loads(json.dumps(EXAMPLE.to_json()))) == EXAMPLE
 
@@ -193,6 +196,14 @@ def test_keywords_are_all_that_a_small_policy_is_told() -> None:
     env = Transformations(wording="keywords", inputs=("text",), examples=0, instruction="")
     prompts = {env.task(Random(i)).messages[0].content for i in range(100)}
     assert all(p.startswith("f(s): ") and len(p) < 30 and "\n" not in p for p in prompts)
+
+
+def test_both_ways_to_write_a_solution_pass() -> None:
+    for solutions in ("expression", "steps"):
+        env = Transformations(level=2, solutions=solutions)
+        for index in range(3):
+            task = env.draw("train", 0, index)
+            assert env.verify(task, env.solve(task)).outcome is Outcome.CORRECT
 
 
 def test_the_program_to_repair_is_wrong_and_its_repair_is_right() -> None:
