@@ -48,7 +48,8 @@ class Env(ABC):
     """Subclass as a frozen dataclass; its fields are the environment's options in a recipe."""
 
     answers: ClassVar[Literal["math", "text", "program"]] = "math"
-    """What a response ends in: a value in mathematics, a text, or a program in a fenced block."""
+    r"""What a response ends in, which decides how `assay attack` attacks it: a final answer in
+    `\boxed{}` that is compared as mathematics, a text, or a program in a fenced block."""
 
     @abstractmethod
     def task(self, rng: Random) -> Task:
