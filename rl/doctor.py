@@ -1,8 +1,5 @@
 """`assay doctor`: a clear yes or no per item of the machine and the stack, in under a minute."""
 
-import ctypes
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,10 +22,10 @@ from rl.launch import prepare, starting_policy
 from rl.plan import make_plan
 from rl.progress import Progress
 from rl.supervisor import Supervisor
+from verifiers.sandbox import STRENGTHS, Sandbox, TooWeak
 
 SPINE = ("torch", "vllm", "transformers", "trl", "deepspeed", "accelerate", "sympy", "pydantic")
 START_DEADLINE_S = 180.0
-_SYS_LANDLOCK_CREATE_RULESET = 444
 
 
 def doctor() -> int:
@@ -107,19 +104,10 @@ def _recipe(hardware: Hardware) -> Recipe:
 
 def sandbox_item() -> Item:
     """The strongest isolation to be had for programs that a policy writes."""
-    program = shutil.which("bwrap")
-    if program:
-        command = [program, "--unshare-all", "--ro-bind", "/", "/", "true"]
-        tried = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-        if tried.returncode == 0:
-            return ("sandbox", True, f"bubblewrap ({program})")
-        reason = tried.stderr.strip() or f"exit code {tried.returncode}"
-        return ("sandbox", False, f"bubblewrap is installed but fails here: {reason}")
-    libc = ctypes.CDLL(None, use_errno=True)
-    abi = libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, None, 0, 1)
-    weaker = f"Landlock (ABI {abi}) alone" if abi > 0 else "resource limits alone"
-    return (
-        "sandbox",
-        False,
-        f"{weaker}; enough for mathematics. For code tasks: sudo apt-get install bubblewrap",
-    )
+    try:
+        with Sandbox(require="landlock") as sandbox:
+            strong = sandbox.strength == STRENGTHS[-1]
+            hint = "" if strong else "; code tasks want namespaces, see docs/verification.md"
+            return ("sandbox", strong, f"{sandbox.description}{hint}")
+    except TooWeak as error:
+        return ("sandbox", False, f"{error}. Mathematics needs none")

@@ -7,6 +7,7 @@ A task is a dictionary:
     entry_point     function style: the function's name, or "Class.method"
     visible_tests   function: [{"args": [...], "expected": value}]; stdio: [{"input", "output"}]
     hidden_tests    the same, not shown to the policy; both lists count
+    drawn_tests     how to draw more at every call (verifiers/code_draw.py)
     checker         {"type": "exact"} | {"type": "float", "abs": a, "rel": r}
                     | {"type": "python", "source": "def check(inp, out, exp): ..."}
     time_limit_s    wall-clock seconds per test
@@ -18,20 +19,20 @@ what it prints beside its answer prove nothing.
 """
 
 import re
-import signal
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from verifiers import code_units
 from verifiers.code_compare import (
     Tolerance,
     expected_tree,
     output_difference,
     value_difference,
 )
-from verifiers.code_values import NotAValue, Tree, from_tree, parse_report, to_tree
-from verifiers.sandbox import Ran, Sandbox, SandboxError
+from verifiers.code_draw import drawn_tests
+from verifiers.code_failure import BadTask, Failure, ended, returned
+from verifiers.code_values import NotAValue, from_tree, to_tree
+from verifiers.sandbox import Sandbox, SandboxError
 from verifiers.sandbox_confine import Limits
 from verifiers.verdict import Outcome, Verdict, broken, unparsed, wrong
 
@@ -49,18 +50,6 @@ BOUNDS = (
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^\s`]*)[^`\n]*$")
 _LANGUAGES = frozenset({"", "python", "py", "python3"})
-
-
-class BadTask(ValueError):
-    """The task itself cannot be used; says which part, what is there, and what is allowed."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a test was not passed."""
-
-    outcome: Outcome
-    detail: str
 
 
 def program_of(response: str) -> str | None:
@@ -88,13 +77,19 @@ def program_of(response: str) -> str | None:
 class Grader:
     """Grades programs, one at a time, in sandboxes that it prepares ahead. A context manager.
 
-    require_strength: see verifiers/sandbox.py; TooWeak is raised on entering if it is not there.
+    require_strength, use: see Sandbox; TooWeak is raised on entering if it is not there.
     partial: whether a program that passes some tests is worth their share (outcome `partial`);
         by default it is wrong, with score 0, and the detail says how many it passed.
     """
 
-    def __init__(self, require_strength: str = "namespaces", *, partial: bool = False) -> None:
-        self._sandbox = Sandbox(require_strength)
+    def __init__(
+        self,
+        require_strength: str = "namespaces",
+        *,
+        partial: bool = False,
+        use: str | None = None,
+    ) -> None:
+        self._sandbox = Sandbox(require_strength, use=use)
         self._partial = partial
 
     def __enter__(self) -> "Grader":
@@ -164,10 +159,14 @@ class Grader:
     def _results(self, task: dict[str, Any], program: str) -> Iterator[tuple[str, Failure | None]]:
         """Each test's name, and why it failed if it did."""
         style, limits = task.get("style"), limits_of(task)
+        if style == "unittest":
+            yield from code_units.results(self._sandbox, task, program, limits)
+            return
         if style not in ("function", "stdio"):
-            raise BadTask(f"style '{style}'; there are function and stdio")
+            raise BadTask(f"style '{style}'; there are function, stdio and unittest")
         run = self._call if style == "function" else self._print
-        for name, test in tests_of(task):
+        drawn = drawn_tests(self._sandbox, task, limits)
+        for name, test in list_tests({**task, "drawn": drawn}):
             yield name, run(task, program, test, limits)
 
     def _call(
@@ -234,57 +233,6 @@ class Grader:
         return returned(self._sandbox.run(request, CHECKER_LIMITS), CHECKER_LIMITS)
 
 
-def returned(ran: Ran, limits: Limits) -> tuple[Tree, Failure | None]:
-    """The value that a run reports, in normal form, or why there is none.
-
-    The report may be anything: a program can write its own. It is read as data or not at all.
-    """
-    if ran.exceeded or not ran.report:
-        return None, ended(ran, limits)
-    try:
-        what, tree = parse_report(ran.report)
-    except NotAValue as error:
-        return None, Failure(Outcome.WRONG, f"sent {error}")
-    if what == "value":
-        return tree, None
-    return None, _said(what, str(tree), limits)
-
-
-def ended(ran: Ran, limits: Limits) -> Failure:
-    """Why a run that was to print or to return something did not do so properly."""
-    if ran.exceeded:
-        return Failure(Outcome.EXCEEDED, _limit(ran.exceeded, limits))
-    if ran.report:
-        with suppress(NotAValue):
-            what, tree = parse_report(ran.report)
-            if what in ("raised", "exceeded"):
-                return _said(what, str(tree), limits)
-    if ran.status == -signal.SIGKILL:
-        detail = "was killed by the kernel, for its CPU time or for want of memory"
-        return Failure(Outcome.EXCEEDED, detail)
-    if ran.status < 0:
-        return Failure(Outcome.WRONG, f"was ended by {signal.Signals(-ran.status).name}")
-    if ran.status > 0:
-        return Failure(Outcome.WRONG, f"ended with exit code {ran.status}")
-    return Failure(Outcome.WRONG, "ended without returning a value")
-
-
-def _said(what: str, text: str, limits: Limits) -> Failure:
-    if what == "exceeded":
-        return Failure(Outcome.EXCEEDED, _limit(text, limits))
-    known = {"raised": "raised", "no value": "returned"}
-    return Failure(Outcome.WRONG, f"{known.get(what, 'sent')} {text[:600]}")
-
-
-def _limit(which: str, limits: Limits) -> str:
-    sizes = {
-        "time": f"{limits.wall_s:g} s of time",
-        "memory": f"{limits.memory_mib} MiB of memory",
-        "output": f"{limits.output_bytes >> 10} KiB of output",
-    }
-    return f"used up its {sizes.get(which, 'limits')}"
-
-
 def _wrong(difference: str) -> Failure | None:
     return Failure(Outcome.WRONG, difference) if difference else None
 
@@ -312,20 +260,20 @@ def limits_of(task: dict[str, Any]) -> Limits:
     )
 
 
-def tests_of(task: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """All tests with a name each, the visible ones first.
+def list_tests(task: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """All tests with a name each: visible, hidden, then those drawn for this call.
 
     Raises:
         BadTask: there are none, or one is no dictionary.
     """
     found: list[tuple[str, dict[str, Any]]] = []
-    for kind in ("visible", "hidden"):
-        tests = task.get(f"{kind}_tests") or []
+    for kind, key in (("visible", "visible_tests"), ("hidden", "hidden_tests"), ("drawn", "drawn")):
+        tests = task.get(key) or []
         if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
-            raise BadTask(f"{kind}_tests must be a list of dictionaries")
+            raise BadTask(f"{key} must be a list of dictionaries")
         found += [(f"{kind} test {number}", test) for number, test in enumerate(tests, 1)]
     if not found:
-        raise BadTask("it has neither visible_tests nor hidden_tests")
+        raise BadTask("it has no visible_tests, hidden_tests or drawn_tests")
     return found
 
 

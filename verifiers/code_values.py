@@ -100,16 +100,29 @@ def parse_report(data: bytes) -> tuple[str, Tree]:
     Raises:
         NotAValue: it is nothing of the kind.
     """
+    what, tree = read_message(data)
+    try:
+        return what, normal(tree)
+    except RecursionError as error:
+        raise NotAValue("containers nested too deep") from error
+
+
+def read_message(data: bytes) -> tuple[str, Any]:
+    """`[what, anything]`, dictionaries in the order in which they were sent.
+
+    Raises:
+        NotAValue: it is nothing of the kind.
+    """
     try:
         found = json.loads(data.decode("ascii"), object_pairs_hook=_refuse, parse_constant=_refuse)
         what, tree = found
-        if not (isinstance(found, list) and isinstance(what, str)):
-            raise NotAValue("something that is no report")
-        return what, normal(tree)
     except NotAValue:
         raise
     except (ValueError, TypeError, RecursionError) as error:  # no JSON, no pair, nested too deep
         raise NotAValue(f"something that is no report: {str(error)[:200]}") from error
+    if not (isinstance(found, list) and isinstance(what, str)):
+        raise NotAValue("something that is no report")
+    return what, tree
 
 
 def normal(tree: Tree, depth: int = 0) -> Tree:

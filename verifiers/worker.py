@@ -47,9 +47,10 @@ def main() -> None:
     function = load(setup["entry"])
     for spec in setup["prepare"]:
         load_module(setup["entry"].rpartition(":")[0]).prepare(spec)
+    kept = children()  # such as a prepared sandbox, which serves many jobs
     channel.sendall(b'{"ready": true}\n')
     try:
-        serve(channel, function, setup["cpu_s"])
+        serve(channel, function, setup["cpu_s"], kept)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except (BrokenPipeError, ConnectionResetError):
@@ -78,9 +79,11 @@ def limit(which: int, value: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def serve(channel: socket.socket, function: Callable[[Any], Any], cpu_s: float) -> None:
+def serve(
+    channel: socket.socket, function: Callable[[Any], Any], cpu_s: float, kept: set[int]
+) -> None:
     """Answer one job after the other until the owner hangs up."""
-    own_pid, own_children = os.getpid(), children()  # a verifier may have prepared sandboxes
+    own_pid = os.getpid()
     for line in channel.makefile("rb"):
         request = json.loads(line)
         # Not RLIMIT_CPU: the kernel compares that with a count of clock ticks, which over a long
@@ -90,7 +93,7 @@ def serve(channel: socket.socket, function: Callable[[Any], Any], cpu_s: float) 
         if os.getpid() != own_pid:  # a fork of the verifier's that came back here
             os._exit(0)
         reply["id"] = request["id"]
-        reply["left_behind"] = bool(children() - own_children)
+        reply["left_behind"] = has_children(kept)
         data = json.dumps(reply).encode()
         if len(data) > MAX_REPLY_BYTES:
             detail = f"output limit: a verdict of {len(data):,} bytes"
@@ -111,15 +114,24 @@ def judge(function: Callable[[Any], Any], job: Any) -> dict[str, Any]:
         return {"raised": traceback.format_exception_only(error)[-1].strip()[:2000]}
 
 
-def children() -> set[int]:
-    """Processes that the verifier started and that still run. Collects the ended ones."""
+def has_children(kept: set[int]) -> bool:
+    """Whether a process that a job started is still running. Collects the ended ones.
+
+    kept: those that were there before the first job.
+    """
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
     except ChildProcessError:
-        return set()
-    lists = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for found in lists for pid in found.read_text().split()}
+        return False
+    return bool(children() - kept)
+
+
+def children() -> set[int]:
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return found
 
 
 if __name__ == "__main__":

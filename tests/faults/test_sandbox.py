@@ -1,0 +1,345 @@
+"""The sandbox itself: limits, what is left behind, and what happens when it fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from verifiers.code import Grader
+from verifiers.code_failure import ended
+from verifiers.sandbox import Sandbox, SandboxError, TooWeak
+from verifiers.sandbox_confine import Limits
+from verifiers.verdict import Outcome
+
+LIMITS = Limits(wall_s=20.0, memory_mib=128, output_bytes=1 << 16)
+ADD = {
+    "style": "function", "entry_point": "add", "time_limit_s": 20,
+    "hidden_tests": [{"args": [1, 2], "expected": 3}],
+}  # fmt: skip
+RIGHT = "def add(a, b): return a + b"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    try:
+        with Sandbox() as sandbox:
+            yield sandbox
+    except TooWeak as error:
+        pytest.skip(str(error))
+
+
+def script(program: str, given: str = "") -> dict[str, str]:
+    return {"do": "print", "program": program, "input": given}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "print(open(0).read(), end='')",
+        "import sys; sys.stdout.write(sys.stdin.read())",
+        "import os\nwhile d := os.read(0, 100): os.write(1, d)",
+        "print(open('/dev/stdin').read(), end='')",
+        "print(input())\nexit()",
+        "import atexit\natexit.register(print, input())",
+        "import sys\nsys.stdout.write(input() + '\\n')\nsys.exit(None)",
+        "import threading\nthreading.Thread(target=lambda: print(input())).start()",
+        "import os\nprint(input(), flush=True)\nos._exit(0)",
+        "import io, os\nprint(io.BytesIO(os.read(0, os.fstat(0).st_size)).read().decode().strip())",
+        "import tempfile\nwith tempfile.TemporaryFile('w+') as f:\n    print(input(), file=f)\n"
+        "    f.seek(0)\n    print(f.read(), end='')",
+        "import asyncio\nasync def main(): print(input())\nasyncio.run(main())",
+        "import queue, zoneinfo, zlib, hashlib, sqlite3, decimal, ssl\nprint(input())",
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(8) as pool: print(*pool.map(str, [input()]))",
+    ],
+)
+def test_honest_ways_to_read_and_print(sandbox: Sandbox, program: str) -> None:
+    ran = sandbox.run(script(program, "hällo 1 2\n"), LIMITS)
+    assert (ran.output.decode(), ran.status, ran.exceeded) == ("hällo 1 2\n", 0, "")
+
+
+@pytest.mark.parametrize(
+    ("program", "limits", "outcome", "words"),
+    [
+        ("while True: pass", LIMITS._replace(wall_s=0.3), Outcome.EXCEEDED, "0.3 s of time"),
+        ("print('x' * 10 ** 7)", LIMITS, Outcome.EXCEEDED, "64 KiB of output"),
+        ("x = bytearray(1 << 30)", LIMITS, Outcome.EXCEEDED, "128 MiB of memory"),
+        ("raise SystemExit(3)", LIMITS, Outcome.WRONG, "exit code 3"),
+        ("1 / 0", LIMITS, Outcome.WRONG, "raised ZeroDivisionError: division by zero (line 1)"),
+        ("import ctypes\nctypes.string_at(0)", LIMITS, Outcome.WRONG, "SIGSEGV"),
+    ],
+)
+def test_how_a_program_ended_is_told_apart(
+    sandbox: Sandbox, program: str, limits: Limits, outcome: Outcome, words: str
+) -> None:
+    failure = ended(sandbox.run(script(program), limits), limits)
+    assert failure.outcome is outcome
+    assert words in failure.detail
+
+
+def test_a_program_may_use_the_memory_it_was_given(sandbox: Sandbox) -> None:
+    ran = sandbox.run(script("print(len(bytearray(100 << 20)))"), LIMITS)
+    assert ran.output == b"104857600\n"
+    assert 100 < ran.memory_mib < 200
+
+
+def test_private_tmp_is_limited_and_empty_for_the_next_program(sandbox: Sandbox) -> None:
+    filling = (
+        "import os\nn = 0\n"
+        "try:\n"
+        "    for i in range(100):\n"
+        "        with open(f'/tmp/{i}', 'wb') as f: n += f.write(bytes(1 << 20))\n"
+        "except OSError: pass\n"
+        "print(n >> 20)"
+    )
+    ran = sandbox.run(script(filling), LIMITS._replace(tmp_mib=8))
+    assert 5 <= int(ran.output) <= 8
+    assert sandbox.run(script("import os\nprint(os.listdir('/tmp'))"), LIMITS).output == (
+        b"['input']\n"
+    )
+
+
+def test_two_programs_of_one_grader_can_only_talk_over_their_channel(sandbox: Sandbox) -> None:
+    talk = "import os\ndef f(x):\n    os.write(6, x)\n    return os.read(6, 9)\n"
+    jobs = [
+        ({"do": "call", "program": talk, "entry_point": "f", "args": [["bytes", x]]}, LIMITS)
+        for x in ("61", "62")
+    ]
+    reports = [ran.report for ran in sandbox.run_together(jobs)]
+    assert reports == [b'["value",["bytes","62"]]', b'["value",["bytes","61"]]']
+
+
+def test_a_fork_server_that_is_killed_is_replaced() -> None:
+    with Grader("landlock") as grader:
+        for _ in range(2):
+            assert grader.grade(ADD, RIGHT).outcome is Outcome.CORRECT
+            for pid in children():
+                os.kill(pid, signal.SIGKILL)
+        assert grader.grade(ADD, RIGHT).outcome is Outcome.CORRECT
+
+
+def test_a_stopped_sandbox_says_so_and_can_start_again() -> None:
+    with Sandbox("landlock") as sandbox:
+        sandbox.stop()
+        with pytest.raises(SandboxError, match="not running"):
+            sandbox.run(script("print(1)"), LIMITS)
+        sandbox.start()
+        assert sandbox.run(script("print(1)"), LIMITS).output == b"1\n"
+
+
+def test_a_task_that_cannot_be_used_is_broken_and_not_the_programs_fault() -> None:
+    with Grader("landlock") as grader:
+        for task, words in [
+            ({**ADD, "style": "prose"}, "there are function, stdio and unittest"),
+            ({**ADD, "hidden_tests": []}, "no visible_tests, hidden_tests or drawn_tests"),
+            ({**ADD, "hidden_tests": [{"args": [1, 2]}]}, "needs args, expected and entry_point"),
+            (
+                {**ADD, "checker": {"type": "python", "source": "x"}},
+                "checker fails on the expected",
+            ),
+            ({**ADD, "memory_limit_mb": 1}, "memory_limit_mb is 1"),
+        ]:
+            verdict = grader.grade(task, RIGHT)
+            assert verdict.outcome is Outcome.BROKEN
+            assert words in verdict.detail
+
+
+def test_a_share_of_the_tests_is_worth_something_only_when_asked_for() -> None:
+    tests = [{"args": [1, 2], "expected": 3}, {"args": [2, 2], "expected": 4}]
+    task, program = {**ADD, "hidden_tests": tests}, "def add(a, b): return 3"
+    with Grader("landlock") as strict, Grader("landlock", partial=True) as lenient:
+        verdict = strict.grade(task, program)
+        assert (verdict.outcome, verdict.score) == (Outcome.WRONG, 0.0)
+        assert verdict.detail == "hidden test 2: returned 3 (1 passed before it)"
+        verdict = lenient.grade(task, program)
+        assert (verdict.outcome, verdict.score) == (Outcome.PARTIAL, 0.5)
+        assert verdict.verifier == f"code/1+{lenient.verifier.partition('+')[2]}"
+
+
+def test_a_checker_program_decides_where_many_answers_are_right() -> None:
+    source = "def check(inp, out, exp): return out in (inp[0], -inp[0]) and type(out) is int"
+    task = {**ADD, "checker": {"type": "python", "source": source}}
+    task["hidden_tests"] = [{"args": [3, 0], "expected": 3}]
+    with Grader("landlock") as grader:
+        for program, outcome in [
+            ("def add(a, b): return -a", Outcome.CORRECT),
+            ("def add(a, b): return 4", Outcome.WRONG),
+            ("def add(a, b): return 3.0", Outcome.WRONG),
+        ]:
+            assert grader.grade(task, program).outcome is outcome
+        task["checker"]["source"] = "def check(inp, out, exp): return 1 / (out == exp) == 1"
+        verdict = grader.grade(task, "def add(a, b): return 4")
+        assert verdict.outcome is Outcome.WRONG
+        assert "checker raised ZeroDivisionError" in verdict.detail
+
+
+def test_tests_are_drawn_by_seed_from_a_generator_and_a_reference() -> None:
+    generator = (
+        "import random\n"
+        "def draw(seed):\n"
+        "    rng = random.Random(seed)\n"
+        "    return [rng.randrange(10 ** 9), rng.randrange(10 ** 9)]\n"
+    )
+    drawn = {"generator": generator, "reference": RIGHT, "count": 3}
+    task = {"style": "function", "entry_point": "add", "time_limit_s": 20, "drawn_tests": drawn}
+    spy = "def add(a, b): return [a, b]"
+    with Grader("landlock") as grader:
+        assert grader.grade(task, RIGHT).outcome is Outcome.CORRECT
+        seen = [grader.grade({**task, "seed": seed}, spy).detail for seed in (1, 2, 1)]
+        assert seen[0] == seen[2] != seen[1]
+        text = generator.replace("return [", "return '%d %d' % (").replace("9)]", "9))")
+        adding = "print(sum(map(int, input().split())))"
+        drawn |= {"generator": text, "reference": adding}
+        assert grader.grade({**task, "style": "stdio"}, adding).outcome is Outcome.CORRECT
+        assert grader.grade({**task, "style": "stdio"}, "print(3)").outcome is Outcome.WRONG
+        drawn["reference"] = "1 / 0"
+        verdict = grader.grade({**task, "style": "stdio"}, adding)
+        assert verdict.outcome is Outcome.BROKEN
+        assert "its reference solution raised ZeroDivisionError" in verdict.detail
+
+
+UNITS = {
+    "style": "unittest",
+    "time_limit_s": 5,
+    "test_file": """
+import unittest
+from solution import add, LIMIT
+def test_numbers():
+    assert add(1, 2) == 3
+class Types(unittest.TestCase):
+    def test_lists(self):
+        self.assertEqual(add([1], [(2,)]), [1, (2,)])
+    def test_errors(self):
+        with self.assertRaises(TypeError):
+            add(1, "x")
+    def test_constants(self):
+        self.assertEqual(LIMIT, {"b": 1, "a": 2})
+""",
+    "expected_tests": [
+        "test_numbers", "Types.test_lists", "Types.test_errors", "Types.test_constants"
+    ],
+}  # fmt: skip
+LIMIT = 'LIMIT = {"b": 1, "a": 2}\n'
+
+
+@pytest.mark.parametrize(
+    ("program", "outcome", "words"),
+    [
+        (RIGHT, Outcome.CORRECT, ""),
+        ("def add(a, b): return 3", Outcome.WRONG, "Types.test_lists: failed: AssertionError"),
+        ("class A: __eq__ = lambda *x: True\ndef add(a, b): return A()", Outcome.WRONG, "plain"),
+        ("import os\ndef add(a, b): os._exit(0)", Outcome.WRONG, "its process ended"),
+        ("import os\nos._exit(0)", Outcome.WRONG, "its process ended"),
+        ("import sys\ndef add(a, b): sys.exit(0)", Outcome.WRONG, "SystemExit"),
+        ("import os\ndef add(a, b): os.write(6, b'\\0\\0\\0\\4null')", Outcome.WRONG, "it sent"),
+        ("import os\nos.write(6, b'\\xff' * 100)\n" + RIGHT, Outcome.WRONG, ""),
+        ("import unittest\nunittest.TestCase.run = lambda *x: None", Outcome.WRONG, "add"),
+        ('import os\nos.write(4, b\'["value",["list"]]\')\n' + RIGHT, Outcome.WRONG, ""),
+        ("def add(a, b): raise __import__('unittest').SkipTest", Outcome.WRONG, "SkipTest"),
+    ],
+)
+def test_unit_tests_believe_nothing_but_values(program: str, outcome: Outcome, words: str) -> None:
+    with Grader("landlock") as grader:
+        verdict = grader.grade(UNITS, LIMIT + program)
+        assert verdict.outcome is outcome, verdict
+        assert words in verdict.detail
+
+
+def test_a_skipped_or_unlisted_unit_test_does_not_count_as_passed() -> None:
+    skipping = UNITS["test_file"].replace(
+        "    def test_errors", "    @unittest.skip('later')\n    def test_errors"
+    )
+    with Grader("landlock") as grader:
+        verdict = grader.grade({**UNITS, "test_file": skipping}, LIMIT + RIGHT)
+        assert "Types.test_errors: skipped: later" in verdict.detail
+        verdict = grader.grade({**UNITS, "expected_tests": ["test_numbers"]}, LIMIT + RIGHT)
+        assert "the file has 4 tests, 1 are expected" in verdict.detail
+        verdict = grader.grade({**UNITS, "expected_tests": ["test_more"]}, LIMIT + RIGHT)
+        assert "it is not in the test file" in verdict.detail
+
+
+def test_nothing_outlives_a_grader_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from verifiers.code import Grader\n"
+        f"task = {ADD!r}\n"
+        "with Grader('landlock') as grader:\n"
+        "    print('ready', flush=True)\n"
+        "    grader.grade(task, 'while True: pass')\n"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == b"ready\n"
+    family = descendants(owner.pid)
+    assert family
+    owner.kill()
+    owner.communicate()
+    end = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}/exe").exists() and not is_zombie(pid) for pid in family):
+        assert time.monotonic() < end, "a process of the sandbox is still there"
+        os.sched_yield()
+
+
+@pytest.mark.slow
+def test_a_thousand_verifications_leave_nothing_behind() -> None:
+    with Grader() as grader:
+        grader.grade(ADD, RIGHT)
+        before = everything(grader)
+        for n in range(1000):
+            program = RIGHT if n % 3 else "open('/tmp/x', 'w').write('x')\nimport os\nos._exit(1)"
+            assert grader.grade(ADD, program).outcome is (
+                Outcome.CORRECT if n % 3 else Outcome.WRONG
+            )
+        assert everything(grader) == before
+    assert children() == []
+
+
+def everything(grader: Grader) -> dict[str, object]:
+    """Processes, descriptors, mounts, temporary files and control groups that exist now."""
+    groups = [path for path, _, _ in os.walk("/sys/fs/cgroup") if "sandbox" in path]
+    return {
+        "processes": sorted(descendants(os.getpid())),
+        "descriptors": sorted(os.listdir("/proc/self/fd")),
+        "mounts": Path("/proc/self/mounts").read_text(),
+        "groups": groups,
+        "inside": [
+            sorted(os.listdir(f"/proc/{pid}/fd")) for pid in sorted(descendants(os.getpid()))
+        ],
+    }
+
+
+def children() -> list[int]:
+    return [p for p, parent in parents().items() if parent == os.getpid() and not is_zombie(p)]
+
+
+def descendants(pid: int) -> list[int]:
+    table, found = parents(), [pid]
+    for one in found:
+        found += [p for p, parent in table.items() if parent == one]
+    return found[1:]
+
+
+def parents() -> dict[int, int]:
+    table = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                stat = Path(f"/proc/{entry}/stat").read_bytes()
+            except OSError:  # it ended meanwhile
+                continue
+            table[int(entry)] = int(stat[stat.rindex(b")") + 2 :].split()[1])
+    return table
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"ZX"
+    except OSError:
+        return True

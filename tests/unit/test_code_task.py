@@ -1,0 +1,63 @@
+"""Reading a program out of a response, and the parts of a task."""
+
+from typing import Any
+
+import pytest
+
+from verifiers.code import checker_of, limits_of, list_tests, program_of
+from verifiers.code_compare import Tolerance
+from verifiers.code_failure import BadTask
+
+
+@pytest.mark.parametrize(
+    ("response", "program"),
+    [
+        ("```python\nx = 1\n```", "x = 1\n"),
+        ("```\nx = 1\n```\nthat is it", "x = 1\n"),
+        ("a\n```py\nx = 1\n```\nno:\n```python\ny = 2\n```\n", "y = 2\n"),
+        ("```python\nx = 1\n```\n```text\n42\n```", "x = 1\n"),
+        ("~~~python\nx = '```'\n~~~", "x = '```'\n"),
+        ("````python\n```\nx = 1\n```\n````", "```\nx = 1\n```\n"),
+        ("```python\nx = 1", None),
+        ("x = 1", None),
+        ("```text\nx = 1\n```", None),
+        ("", None),
+    ],
+)
+def test_the_program_is_the_last_closed_python_block(response: str, program: str | None) -> None:
+    assert program_of(response) == program
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ({"time_limit_s": 0}, "time_limit_s is 0; it must be a number from 0.01 to 300"),
+        ({"time_limit_s": "2"}, "time_limit_s is '2'"),
+        ({"memory_limit_mb": True}, "memory_limit_mb is True"),
+        ({"output_limit_mb": 1e9}, "output_limit_mb"),
+    ],
+)
+def test_a_limit_out_of_bounds_is_named(task: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadTask, match=words.replace("(", r"\(")):
+        limits_of(task)
+
+
+def test_checkers_are_exact_float_or_python() -> None:
+    assert checker_of({}) is None
+    assert checker_of({"checker": {"type": "exact"}}) is None
+    assert checker_of({"checker": {"type": "float", "abs": 1e-6, "rel": 0}}) == Tolerance(1e-6, 0)
+    assert checker_of({"checker": {"type": "python", "source": "x"}}) == "x"
+    for bad in ({"type": "float", "absolute": 1}, {"type": "fuzzy"}, {"type": "python"}, "exact"):
+        with pytest.raises(BadTask, match="there are exact, float with abs and rel, and python"):
+            checker_of({"checker": bad})
+
+
+def test_visible_and_hidden_tests_both_count() -> None:
+    task = {"visible_tests": [{"a": 1}], "hidden_tests": [{"a": 2}, {"a": 3}]}
+    assert [name for name, _ in list_tests(task)] == [
+        "visible test 1", "hidden test 1", "hidden test 2"
+    ]  # fmt: skip
+    with pytest.raises(BadTask, match="no visible_tests, hidden_tests or drawn_tests"):
+        list_tests({})
+    with pytest.raises(BadTask, match="list of dictionaries"):
+        list_tests({"hidden_tests": [1]})
