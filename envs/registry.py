@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from difflib import get_close_matches
 from functools import lru_cache
+from importlib.metadata import entry_points
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,9 +21,12 @@ from verifiers.verdict import Verdict
 
 __all__ = ["EnvError", "job", "judge", "make_env", "prepare", "recheck"]
 
+GROUP = "assay.envs"  # of entry points: name = "module:Class"
+
 
 def make_env(name: str, options: Mapping[str, Any]) -> Env:
-    """The environment called `name` in envs/__init__.py, or `path/to/file.py:ClassName`.
+    """The environment of a name: one in envs/__init__.py, one that an installed package has among
+    its entry points of the group `assay.envs`, or `path/to/file.py:ClassName`.
 
     Raises:
         EnvError: unknown name, a file or class that cannot be imported, an unknown or missing
@@ -40,21 +44,41 @@ def make_env(name: str, options: Mapping[str, Any]) -> Env:
 
 def find_class(name: str) -> type[Env]:
     """Raises EnvError when there is no environment of that name."""
-    if name not in ENVS and ":" not in name:
-        near = get_close_matches(name, ENVS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(ENVS))}"
+    # Our own come first, and without looking through all packages.
+    known = ENVS if name in ENVS or ":" in name else {**installed(), **ENVS}
+    if name not in known and ":" not in name:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(known))}"
         raise EnvError(
             f"unknown environment '{name}': {hint} "
             "(one of your own is named 'path/to/file.py:ClassName')"
         )
     try:
-        found = load(ENVS.get(name, name))
+        found = load(known.get(name, name))
     except Exception as error:  # a user's file may raise anything
         raise EnvError(
             f"environment '{name}' cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Env) and is_dataclass(found)):
         raise EnvError(f"environment '{name}' is not a dataclass derived from envs.base.Env")
+    return found
+
+
+def installed() -> dict[str, str]:
+    """Name -> `module:Class` of the environments that installed packages bring along.
+
+    Raises:
+        EnvError: two have the same name, so that a recipe could mean either.
+    """
+    found: dict[str, str] = {}
+    for point in entry_points(group=GROUP):
+        other = found.setdefault(point.name, point.value)
+        if other != point.value:
+            raise EnvError(
+                f"two installed packages have an environment '{point.name}' ({other} and "
+                f"{point.value}): uninstall one of them, or give it another name in its entry "
+                f"points of the group '{GROUP}'"
+            )
     return found
 
 

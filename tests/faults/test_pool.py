@@ -235,6 +235,28 @@ def test_a_process_that_a_verifier_leaves_behind_is_killed(
         wait_until_gone(int(verdict.answer or ""))
 
 
+def test_sandboxes_that_a_verifier_prepared_stay_with_its_worker(tmp_path: Path) -> None:
+    env = make_env("transformations", {})
+    task = env.draw("train", 0, 0)
+    jobs = [registry_job("transformations", {}, task, env.solve(task)) for _ in range(3)]
+
+    async def scenario() -> tuple[set[int], list[Verdict], set[int]]:
+        async with VerifierPool(
+            "envs.registry:judge",
+            workers=1,
+            limits=LIMITS._replace(memory_mib=2048),
+            log_path=tmp_path / "verifiers.log",
+            prepare=[{"name": "transformations", "options": {}}],
+        ) as pool:
+            before = set(children())
+            return before, [await pool.verify(job) for job in jobs], set(children())
+
+    before, verdicts, after = asyncio.run(asyncio.wait_for(scenario(), 4 * PATIENCE_S))
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.CORRECT] * 3
+    assert before == after, "no worker was killed and replaced"
+    assert children() == []
+
+
 def test_a_fork_that_comes_back_does_not_answer_a_second_time(tmp_path: Path) -> None:
     async def scenario(pool: VerifierPool) -> list[Verdict]:
         jobs = [job("fork_and_return", answer=str(n)) for n in range(5)]

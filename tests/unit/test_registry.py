@@ -72,7 +72,7 @@ def test_an_environment_is_made_by_name_with_its_options() -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     assert "did you mean 'arithmetic'?" in mistakes("arithmetics", {})
-    assert "there are arithmetic, dataset" in mistakes("zzz", {})
+    assert "there are algebra, algorithms, arithmetic" in mistakes("zzz", {})
 
 
 def test_an_unknown_option_is_answered_with_the_nearest() -> None:
@@ -143,3 +143,45 @@ def test_preparing_makes_the_environment_that_jobs_then_use(own: str) -> None:
     prepare({"name": own, "options": {"word": "ready"}})
     verdict = judge(job(own, {"word": "ready"}, Task("hi", "hi"), "prepared"))
     assert int(verdict.answer or "0") >= 1
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package with an environment, as pip would leave it. Returns its entry points."""
+    (tmp_path / "their_package.py").write_text(OWN)
+    info = tmp_path / "their_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    points = info / "entry_points.txt"
+    points.write_text("[assay.envs]\ntheir_echo = their_package:Echo\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return points
+
+
+def test_an_installed_packages_environment_is_found_by_its_entry_point(package: Path) -> None:
+    env: Any = make_env("their_echo", {"word": "hi"})
+    assert (type(env).__module__, env.word) == ("their_package", "hi")
+    assert judge(job("their_echo", {"word": "hi"}, Task("hi", "hi"), "hi")).score == 1.0
+    assert "did you mean 'their_echo'?" in mistakes("their_ecko", {})
+    assert "option 'word' is required" in mistakes("their_echo", {})
+
+
+def test_an_entry_point_that_cannot_be_imported_says_why(package: Path) -> None:
+    package.write_text("[assay.envs]\ntheir_echo = their_package:Ecco\n")
+    assert "'their_package' has no 'Ecco'" in mistakes("their_echo", {})
+
+
+def test_two_packages_cannot_have_an_environment_of_one_name(package: Path) -> None:
+    second = package.parent.with_name("second-1.0.dist-info")
+    second.mkdir()
+    (second / "METADATA").write_text("Metadata-Version: 2.1\nName: second\nVersion: 1.0\n")
+    (second / "entry_points.txt").write_text("[assay.envs]\ntheir_echo = second:Echo\n")
+    message = mistakes("their_echo", {})
+    assert "two installed packages have an environment 'their_echo'" in message
+    assert "their_package:Echo" in message
+    assert "second:Echo" in message
+
+
+def test_an_entry_point_does_not_take_the_place_of_our_own(package: Path) -> None:
+    package.write_text("[assay.envs]\narithmetic = their_package:Echo\n")
+    assert make_env("arithmetic", {}) == Arithmetic()
