@@ -168,9 +168,6 @@ set_up() {
             "with $python into .venv; this takes a few minutes, once"
         install "$kind" "$python"
         state "$venv/bin/python" >"$stamp"
-        command -v bwrap >/dev/null ||
-            echo "launch.sh: bubblewrap, the sandbox for programs a model wrote, is missing:" \
-                "ask somebody with root rights for \`apt-get install bubblewrap\`"
         echo "launch.sh: ready"
     fi
     exec 9<&-
