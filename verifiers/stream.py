@@ -109,29 +109,17 @@ def serve_math() -> None:
     """`assay verify math`: {"id", "problem", "gold", "response"} per line, judged in a worker
     process that is killed when an answer uses up its limits."""
     with TemporaryDirectory(prefix="assay-verify-") as directory, asyncio.Runner() as runner:
-        entry, log = "verifiers.stream:judge_math", Path(directory, "workers.log")
-        pool = VerifierPool(entry, 1, MATH_LIMITS, log, prepare=[None])
+        log = Path(directory, "workers.log")
+        pool = VerifierPool("verifiers.math:judge", 1, MATH_LIMITS, log, prepare=[None])
         runner.run(pool.__aenter__())
         try:
 
             def judge(request: dict[str, Any]) -> Verdict:
                 job = {key: text_of(request, key) for key in ("gold", "response")}
+                if request.get("problem") is not None:
+                    job["problem"] = text_of(request, "problem")
                 return runner.run(pool.verify(job))
 
             serve(judge, sys.stdin.buffer, sys.stdout.buffer)
         finally:
             runner.run(pool.__aexit__())
-
-
-def prepare(_: None) -> None:
-    """Runs when a worker starts: the slow imports."""
-    from verifiers.math import preload
-
-    preload()
-
-
-def judge_math(job: dict[str, str]) -> Verdict:
-    """Runs in a worker."""
-    from verifiers.math import verify_math
-
-    return verify_math(job["gold"], job["response"])

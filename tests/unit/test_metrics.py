@@ -24,7 +24,7 @@ def answer(n: int, version: int = 8, stop: Stop = Stop.FINISHED) -> Graded:
 
 def row(*group: Graded):
     groups = [list(group)]
-    return step_row(9, groups, pack(groups, RECIPE), UPDATE, 0.0)
+    return step_row(9, groups, [], pack(groups, RECIPE), UPDATE, 0.0)
 
 
 def test_an_answer_that_failed_without_a_token_has_no_staleness():
