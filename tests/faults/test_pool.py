@@ -29,7 +29,6 @@ Scenario = Callable[[VerifierPool], Awaitable[Any]]
 
 def run(scenario: Scenario, tmp_path: Path, limits: Limits = LIMITS, **options: Any) -> Any:
     """Run a scenario in a pool, then make sure that nothing of the pool is left."""
-    before = set(children())  # such as a sandbox that an environment keeps in this process
 
     async def inside() -> Any:
         options.setdefault("workers", 1)
@@ -39,14 +38,24 @@ def run(scenario: Scenario, tmp_path: Path, limits: Limits = LIMITS, **options: 
             return await scenario(pool)
 
     result = asyncio.run(asyncio.wait_for(inside(), 4 * PATIENCE_S))
-    assert set(children()) <= before
+    assert children() == []
     return result
 
 
+OTHERS: set[int] = set()  # such as a sandbox that an environment keeps in this process
+
+
+@pytest.fixture(autouse=True)
+def _only_the_children_of_this_test() -> None:
+    OTHERS.clear()
+    OTHERS.update(children())
+
+
 def children() -> list[int]:
-    """Children of this process, ended ones that nobody collected included."""
+    """Children of this test, ended ones that nobody collected included."""
     tasks = Path("/proc/self/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    found = {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    return sorted(found - OTHERS)
 
 
 def gone(pid: int) -> bool:
@@ -255,7 +264,7 @@ def test_sandboxes_that_a_verifier_prepared_stay_with_its_worker(tmp_path: Path)
     before, verdicts, after = asyncio.run(asyncio.wait_for(scenario(), 4 * PATIENCE_S))
     assert [verdict.outcome for verdict in verdicts] == [Outcome.CORRECT] * 3
     assert before == after, "no worker was killed and replaced"
-    assert set(children()) <= before
+    assert children() == []
 
 
 def test_a_fork_that_comes_back_does_not_answer_a_second_time(tmp_path: Path) -> None:
@@ -317,7 +326,7 @@ def test_leaving_the_pool_ends_every_call_that_still_waits(tmp_path: Path) -> No
 
     verdicts = asyncio.run(asyncio.wait_for(inside(), PATIENCE_S))
     assert {v.detail for v in verdicts} == {"no verifier worker: the pool was closed"}
-    assert set(children()) <= before
+    assert children() == []
 
 
 def test_workers_do_not_outlive_a_loop_that_is_killed(tmp_path: Path) -> None:
@@ -398,7 +407,7 @@ def test_a_worker_that_cannot_start_says_why(
         asyncio.run(asyncio.wait_for(enter(), PATIENCE_S))
     assert words in str(caught.value)
     assert entry in str(caught.value)
-    assert set(children()) <= before
+    assert children() == []
 
 
 def test_a_start_that_hangs_ends_at_its_own_deadline(tmp_path: Path) -> None:
@@ -411,7 +420,7 @@ def test_a_start_that_hangs_ends_at_its_own_deadline(tmp_path: Path) -> None:
 
     with pytest.raises(VerifierStartError, match=r"not ready within 3 s(.|\n)*importing"):
         asyncio.run(asyncio.wait_for(enter(), PATIENCE_S))
-    assert set(children()) <= before
+    assert children() == []
 
 
 def test_a_replacement_that_cannot_start_breaks_the_verdict_and_hangs_nothing(
@@ -434,7 +443,7 @@ def test_a_replacement_that_cannot_start_breaks_the_verdict_and_hangs_nothing(
     assert [v.outcome for v in verdicts[:3]] == [Outcome.BROKEN] * 3
     assert "edited while it ran" in verdicts[2].detail
     assert verdicts[3].outcome is Outcome.CORRECT, "the pool recovers when the cause is gone"
-    assert set(children()) <= before
+    assert children() == []
 
 
 def test_an_environment_is_judged_through_its_registry(tmp_path: Path) -> None:
