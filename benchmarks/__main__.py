@@ -16,6 +16,7 @@ BENCHMARKS = {
     "sampling": ("benchmarks.sampling", "sampling", 7),
     "learner": ("benchmarks.learner", "learner", 9),
     "weights": ("benchmarks.weights", "weights", 9),
+    "verifiers-code": ("benchmarks.verifiers_code", "verifiers_code", 5),
     "steps-short": ("benchmarks.steps", "steps_short", 2),
     "steps-long": ("benchmarks.steps", "steps_long", 1),
 }

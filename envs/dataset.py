@@ -90,7 +90,8 @@ class Dataset(Env):
         return rows[_permutation(len(rows), f"{split}/{seed}/{epoch}")[place]]
 
     def verify(self, task: Task, response: str) -> Verdict:
-        return math.verify_math(task.truth, response)
+        asked = task.messages[-1].content.removesuffix(f"\n\n{self.instruction}")
+        return math.verify_math(task.truth, response, asked)
 
     def solve(self, task: Task) -> str:
         return f"\\boxed{{{task.truth}}}"

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from envs.base import EnvError
 from envs.registry import make_env
+from envs.sources import source_files
 from rl.config import Recipe
 from rl.errors import UserError
 from rl.load import RecipeError, read_resolved
@@ -158,9 +159,9 @@ def _ingredients(recipe: Recipe, source: Path | None) -> dict[str, Any]:
     return made_of
 
 
-def _env_digest(spec: Any) -> str:
+def _env_digest(spec: Any) -> list[str]:
     env = type(make_env(spec.name, spec.options))
-    return _source_digest(getsourcefile(env))
+    return [_source_digest(str(file)) for file in source_files(env)]
 
 
 def _source_digest(file: str | None) -> str:

@@ -48,7 +48,7 @@ def slow(*values: str) -> object:
     [
         slow("Banana", "words of the source"),
         ("Remembers", "verdicts were others the second time"),
-        slow("AnythingBoxed", "empty: "),
+        slow("AnythingBoxed", "another's solution: "),
         slow("Contains", "hedge: "),
         slow("Tolerant", "near miss: "),
         slow("Fragile", "the verifier failed on"),

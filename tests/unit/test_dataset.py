@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -63,6 +64,14 @@ def test_a_plain_answer_needs_no_pattern(tmp_path: Path) -> None:
     env = make_env("dataset", {"path": write(tmp_path / "rows.jsonl", rows)})
     task = env.draw("train", 0, 0)
     assert task.prompt.split()[2] == str(int(task.truth) - 1)
+
+
+def test_an_answer_has_the_form_that_the_question_asks_for(tmp_path: Path) -> None:
+    rows: list[Row] = [{"question": "Write 1/2 as a decimal.", "answer": "0.5"}]
+    env = make_env("dataset", {"path": write(tmp_path / "q.jsonl", rows)})
+    task = env.task(Random(0))
+    assert env.verify(task, "\\boxed{0.5}").outcome is Outcome.CORRECT
+    assert env.verify(task, "\\boxed{1/2}").outcome is Outcome.WRONG
 
 
 def test_the_data_have_no_default() -> None:
