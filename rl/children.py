@@ -33,7 +33,10 @@ _ERROR = re.compile(r"\b\w*(Error|Exception): ")
 #
 # glibc gives memory of large tensors back to the kernel at every free, and asks for it again in the
 # next pass: 19,000 page faults an update, and a fifth of its time. It keeps it then, up to 1 GiB.
+#
+# Without buffers what a process printed last stands last in its log, and is there when it is killed.
 _DEFAULTS = {
+    "PYTHONUNBUFFERED": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
