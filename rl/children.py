@@ -34,7 +34,7 @@ _ERROR = re.compile(r"\b\w*(Error|Exception): ")
 # glibc gives memory of large tensors back to the kernel at every free, and asks for it again in the
 # next pass: 19,000 page faults an update, and a fifth of its time. It keeps it then, up to 1 GiB.
 #
-# Without buffers what a process printed last stands last in its log, and is there when it is killed.
+# Without buffers what a process said last stands last in its log, and is there if it is killed.
 _DEFAULTS = {
     "PYTHONUNBUFFERED": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
