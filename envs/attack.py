@@ -34,6 +34,7 @@ SOLVED = {"math": 500, "text": 500, "program": 20}  # tasks on which its own sol
 ENOUGH = {"math": 10, "text": 10, "program": 3}  # for an environment to be admitted
 JUDGED_TWICE = {"math": 400, "text": 400, "program": 24}
 OTHERS = 12  # solutions of other tasks that an attacker sees
+BROKEN_ENOUGH = 20  # verdicts, if they are most: the verifier is refused without trying the rest
 POOL_NAME = "pool/"  # verdicts signed with it are about time and memory, and may differ
 
 Say = Callable[[str], None]
@@ -85,7 +86,7 @@ async def attack(
 
     Raises:
         EnvError: there is no such environment, or its options or data are wrong.
-        LookupError: it has too few tasks.
+        NoTasks: it has too few tasks.
         VerifierStartError: it cannot be loaded in a worker.
     """
     begin = time.monotonic()
@@ -101,9 +102,13 @@ async def attack(
         targets = make_targets(env, tasks, setting.solutions, str(canary))
         attempts = list(make_attempts(targets, n_tasks))
         Random(0).shuffle(attempts)  # so that hostile and honest responses meet in one worker
-        verdicts = await _judge_all(setting, attempts, report, say)
+        judged = await _judge_all(setting, attempts, report, say)
+        report.untried = len(attempts) - len(judged)
+        attempts = [attempts[index] for index in judged]
+        verdicts = list(judged.values())
         _count(report, setting, attempts, verdicts)
-        await _judge_again(setting, attempts, verdicts, report, say)
+        if not report.untried:
+            await _judge_again(setting, attempts, verdicts, report, say)
         report.executed = canary.exists()
     report.verifiers = sorted({verdict.verifier or "unsigned" for verdict in verdicts})
     report.seconds = time.monotonic() - begin
@@ -115,7 +120,7 @@ def draw_tasks(env: Env, n: int) -> tuple[list[Task], list[str]]:
 
     Raises:
         EnvError: the environment cannot draw or solve one of its own tasks.
-        LookupError: it has too few tasks.
+        NoTasks: it has too few tasks.
     """
     found: dict[str, Task] = {}
     solutions = []
@@ -124,7 +129,7 @@ def draw_tasks(env: Env, n: int) -> tuple[list[Task], list[str]]:
             task = env.draw("train", 0, index)
             if task.key not in found:
                 solutions.append(env.solve(task))
-        except (EnvError, LookupError):
+        except EnvError:
             raise
         except Exception as error:  # an author's class may raise anything
             raise EnvError(
@@ -190,30 +195,35 @@ def make_attempts(targets: Sequence[Target], n_tasks: int) -> Iterator[Attempt]:
 
 async def _judge_all(
     setting: _Setting, attempts: Sequence[Attempt], report: Report, say: Say
-) -> list[Verdict]:
-    """The verdicts in the order of the attempts; notes cost in the report."""
+) -> dict[int, Verdict]:
+    """The verdicts by index, in the order of the attempts; notes cost in the report.
+
+    Stops early where the verifier is broken; then the last attempts have no verdict.
+    """
     waiting = iter(enumerate(attempts))
-    verdicts: list[Verdict | None] = [None] * len(attempts)
-    done = 0
+    verdicts: dict[int, Verdict] = {}
+    broken = 0
 
     async def work(pool: VerifierPool) -> None:
-        nonlocal done
+        nonlocal broken
         for index, attempt in waiting:  # shared: each takes the next one
             begin = time.monotonic()
             verdicts[index] = await pool.verify(*_jobs(setting, attempt))
+            broken += verdicts[index].outcome is Outcome.BROKEN
+            if broken >= BROKEN_ENOUGH and 2 * broken > len(verdicts):
+                return
             seconds = time.monotonic() - begin
             if seconds > report.slowest_s:
                 name = ATTACKERS[attempt.attacker].name
                 report.slowest_s, report.slowest = seconds, f"{name}: {attempt.label}"
-            done += 1
-            if done % 50 == 0:
+            if len(verdicts) % 50 == 0:
                 report.peak_mib = max(report.peak_mib, pool.peak_mib())
-                say(f"attacking {setting.name}: {done:,} of {len(attempts):,} responses")
+                say(f"attacking {setting.name}: {len(verdicts):,} of {len(attempts):,} responses")
 
     async with setting.pool() as pool:
         await asyncio.gather(*(work(pool) for _ in range(setting.workers)))
         report.peak_mib = max(report.peak_mib, pool.peak_mib())
-    return [verdict for verdict in verdicts if verdict is not None]
+    return dict(sorted(verdicts.items()))
 
 
 def _jobs(setting: _Setting, attempt: Attempt) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -262,7 +272,8 @@ async def _judge_again(
     order = sorted(chosen, reverse=True)
     alone = setting._replace(workers=1)
     second = await _judge_all(alone, [attempts[i] for i in order], report, say)
-    for index, now in zip(order, second, strict=True):
+    for place, now in second.items():
+        index = order[place]
         then = verdicts[index]
         if _is_about_limits(now):
             continue

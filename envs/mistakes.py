@@ -1,4 +1,8 @@
-"""The algorithms of envs/reference.py, each with one mistake that a person might make."""
+"""The algorithms of envs/reference.py, each with one mistake that a person might make.
+
+Written out and not derived by editing text: outside the sandbox nothing in this project turns text
+into code, its own neither. A test holds each to one changed place.
+"""
 
 
 # -- level 1 ---------------------------------------------------------------------------------------

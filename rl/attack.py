@@ -120,7 +120,7 @@ def _attack(spec: EnvSpec, verify: Verify, n_tasks: int | None, *, few: bool) ->
                     say=_say,
                 )
             )
-        except (EnvError, LookupError, VerifierStartError) as error:
+        except (EnvError, VerifierStartError) as error:
             raise UserError(f"environment '{spec.name}' cannot be attacked: {error}") from error
 
 

@@ -48,7 +48,8 @@ class Rollouts:
         async def sample() -> None:
             seeds = [d.seed for d in drawn]
             async for index, completions in self._engine.sample(prompts, seeds, sampling):
-                sampled[index].set_result(completions)
+                if not sampled[index].cancelled():  # judging has failed, and says why itself
+                    sampled[index].set_result(completions)
             self._await_verdict(when)
 
         async def judge(index: int) -> Group:

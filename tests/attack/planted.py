@@ -129,6 +129,14 @@ class Unsolved(Arithmetic):
 
 
 @dataclass(frozen=True)
+class Confused(Arithmetic):
+    """Looks for something where it is not."""
+
+    def solve(self, task: Task) -> str:
+        return {}["solution"]
+
+
+@dataclass(frozen=True)
 class Sevens(Arithmetic):
     """Pays for a last digit: easy to find for a policy, and nothing to do with the task."""
 

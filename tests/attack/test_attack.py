@@ -122,6 +122,7 @@ def test_an_attack_on_few_tasks_leaves_no_record_and_a_crack_exit_code_1(capsys)
         (["attack", "arithmetic", "--option", "digits"], "write it as key=value"),
         (["attack", "arithmetic", "digits=2"], "--option digits=2"),
         (["attack", f"{PLANTED}:Unsolved"], "own training task 0 of seed 0: NotImplementedError"),
+        (["attack", f"{PLANTED}:Confused"], "own training task 0 of seed 0: KeyError: 'solution'"),
         (["attack", "recipes/math_grpo.yaml", "--option", "digits=2"], "envs.0.digits=2"),
     ],
 )

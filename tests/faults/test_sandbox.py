@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.processes import children, descendants, wait_until_gone
 from verifiers.code import Grader
 from verifiers.code_failure import ended
 from verifiers.pool import Limits as PoolLimits
@@ -291,10 +291,8 @@ def test_nothing_outlives_a_grader_that_is_killed(tmp_path: Path) -> None:
     assert family
     owner.kill()
     owner.communicate()
-    end = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}/exe").exists() and not is_zombie(pid) for pid in family):
-        assert time.monotonic() < end, "a process of the sandbox is still there"
-        os.sched_yield()
+    for pid in family:
+        wait_until_gone(pid)
 
 
 def test_a_worker_of_the_pool_keeps_its_sandbox_from_job_to_job(tmp_path: Path) -> None:
@@ -340,43 +338,3 @@ def everything(grader: Grader) -> dict[str, object]:
             sorted(os.listdir(f"/proc/{pid}/fd")) for pid in sorted(descendants(os.getpid()))
         ],
     }
-
-
-OTHERS: set[int] = set()  # such as a sandbox that an environment keeps in this process
-
-
-@pytest.fixture(autouse=True)
-def _only_the_children_of_this_test() -> None:
-    OTHERS.clear()
-    OTHERS.update(children())
-
-
-def children() -> list[int]:
-    mine = {p for p, parent in parents().items() if parent == os.getpid() and not is_zombie(p)}
-    return sorted(mine - OTHERS)
-
-
-def descendants(pid: int) -> list[int]:
-    table, found = parents(), [pid]
-    for one in found:
-        found += [p for p, parent in table.items() if parent == one]
-    return found[1:]
-
-
-def parents() -> dict[int, int]:
-    table = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                stat = Path(f"/proc/{entry}/stat").read_bytes()
-            except OSError:  # it ended meanwhile
-                continue
-            table[int(entry)] = int(stat[stat.rindex(b")") + 2 :].split()[1])
-    return table
-
-
-def is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"ZX"
-    except OSError:
-        return True

@@ -1,6 +1,7 @@
 """Pipelines, algorithms and the tasks made of them. What they run in: tests/*/test_code*.py."""
 
 import json
+from difflib import ndiff
 from random import Random
 
 import pytest
@@ -101,6 +102,15 @@ def test_every_algorithm_has_a_mistake_that_shows() -> None:
         assert algorithm.mistaken is getattr(mistakes, algorithm.name)
         for k in algorithm.constants:
             assert any(algorithm.call(ns, k) != algorithm.mistaken(ns, k) for ns in lists)
+
+
+def test_a_mistake_changes_one_place() -> None:
+    for algorithm in ALGORITHMS:
+        right, wrong = (
+            source_of(function).splitlines() for function in (algorithm.call, algorithm.mistaken)
+        )
+        changed = [line for line in ndiff(right, wrong) if line[0] in "+-"]
+        assert 1 <= len(changed) <= 2, algorithm.name
 
 
 def test_algorithms_take_the_empty_list_and_leave_their_argument_alone() -> None:

@@ -91,6 +91,7 @@ class Report:
     executed: bool = False  # a response was run outside of a sandbox
     changed: list[Example] = field(default_factory=list)  # verdicts that were others the next time
     judged_twice: int = 0
+    untried: int = 0  # responses: the verifier had failed too often to go on
     seconds: float = 0.0
 
     def counts(self, *expects: Expect) -> tuple[int, int]:
@@ -122,7 +123,8 @@ class Report:
             if guess is not None and lower_bound(guess[1], guess[2]) > GUESS_LIMIT:
                 found.append(f"{row.name}: '{guess[0]}' is right {guess[1]} times in {guess[2]}")
         if self.broken:
-            found.append(f"the verifier failed on {self.broken} responses")
+            rest = f"; {self.untried:,} more were not tried" if self.untried else ""
+            found.append(f"the verifier failed on {self.broken} responses{rest}")
         if self.changed:
             found.append(
                 f"{len(self.changed)} of {self.judged_twice} verdicts were others the second time"
