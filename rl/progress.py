@@ -90,12 +90,17 @@ def before_after(summary: dict[str, Any]) -> Table:
     table = Table(title=f"{summary['problems']} held-out problems, {k} answers each")
     for column in ("", "before", "after", "95 % interval after"):
         table.add_column(column, justify="left" if not column else "right")
-    for name, label in (("avg_at_k", f"avg@{k}"), ("pass_at_k", f"pass@{k}")):
-        before, after = summary["before"][name], summary["after"][name]
+    before, after = summary["before"], summary["after"]
+    rows = [(f"avg@{k}", before["avg_at_k"], after["avg_at_k"])]
+    of_env = before["avg_by_env"], after["avg_by_env"]
+    if len(of_env[0]) > 1:
+        rows += [(f"  {x}", of_env[0][x], of_env[1][x]) for x in of_env[0] if x in of_env[1]]
+    rows.append((f"pass@{k}", before["pass_at_k"], after["pass_at_k"]))
+    for label, then, now in rows:
         table.add_row(
             label,
-            f"{before['value']:.3f}",
-            f"{after['value']:.3f}",
-            f"{after['low']:.3f} to {after['high']:.3f}",
+            f"{then['value']:.3f}",
+            f"{now['value']:.3f}",
+            f"{now['low']:.3f} to {now['high']:.3f}",
         )
     return table

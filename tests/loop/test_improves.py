@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rl.config import EnvSpec
+from tests.loop.coin import COINS
 from tests.loop.runs import rows, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -55,12 +56,12 @@ def test_sampler_and_learner_agree_in_every_step(improved):
 def test_with_a_verifier_that_pays_at_random_the_same_recipe_does_not_improve(tmp_path):
     from rl.load import load_recipe
 
-    (env,) = load_recipe(Path(RECIPE), profile="cpu").envs
+    envs = load_recipe(Path(RECIPE), profile="cpu").envs
     done = train(
         tmp_path,
         "profile=cpu",
-        f"envs={json.dumps([coin(env)])}",
-        f"evaluation.envs={json.dumps([env.model_dump()])}",
+        f"envs={json.dumps([coin(env) for env in envs])}",
+        f"evaluation.envs={json.dumps([env.model_dump() for env in envs])}",
         "accept_hackable=a coin is the control",
         "alarms={canary_fraction: 0, recheck_fraction: 0}",
         recipe=RECIPE,
@@ -72,7 +73,7 @@ def test_with_a_verifier_that_pays_at_random_the_same_recipe_does_not_improve(tm
 
 
 def coin(env: EnvSpec) -> dict[str, object]:
-    return {**env.model_dump(), "name": "tests/loop/coin.py:Coin"}
+    return {**env.model_dump(), "name": f"tests/loop/coin.py:{COINS[env.name].__name__}"}
 
 
 def test_the_final_checkpoint_answers_alike_in_vllm_and_in_transformers(improved, tmp_path):

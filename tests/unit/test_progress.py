@@ -53,11 +53,19 @@ def test_the_time_left_is_of_what_every_step_does_and_not_of_the_first_evaluatio
     assert "left 1.2 min" in shown(False, lambda progress: progress.step(first))
 
 
-def test_the_table_shows_before_and_after():
+def test_the_table_shows_before_and_after_and_each_of_several_environments():
     score = {"value": 0.5, "low": 0.4, "high": 0.6}
-    scores = {"avg_at_k": score, "pass_at_k": score}
-    table = before_after({"samples": 8, "problems": 512, "before": scores, "after": scores})
-    printed = shown(False, lambda progress: progress.show(table))
-    assert "512 held-out problems, 8 answers each" in printed
-    assert "avg@8" in printed
-    assert "0.400 to 0.600" in printed
+    sums = {"value": 0.3, "low": 0.2, "high": 0.4}
+    alone = {"avg_at_k": score, "avg_by_env": {"algebra": score}, "pass_at_k": score}
+    mixed = {**alone, "avg_by_env": {"algebra": score, "arithmetic": sums}}
+
+    def printed(scores):
+        summary = {"samples": 8, "problems": 512, "before": scores, "after": scores}
+        return shown(False, lambda progress: progress.show(before_after(summary)))
+
+    assert "512 held-out problems, 8 answers each" in printed(alone)
+    assert "avg@8" in printed(alone)
+    assert "0.400 to 0.600" in printed(alone)
+    assert "algebra" not in printed(alone), "it says nothing new"
+    (line,) = (line for line in printed(mixed).splitlines() if "arithmetic" in line)
+    assert "0.200 to 0.400" in line
