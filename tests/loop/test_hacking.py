@@ -16,7 +16,7 @@ RECIPE = "recipes/math_grpo.yaml"
 
 def hackable() -> list[str]:
     """Overrides: train on the planted environment, evaluate on the honest one."""
-    (env,) = load_recipe(Path(RECIPE), profile="cpu").envs
+    env = next(e for e in load_recipe(Path(RECIPE), profile="cpu").envs if e.name == "arithmetic")
     planted = {**env.model_dump(), "name": "tests/attack/planted.py:Sevens"}
     return [
         "profile=cpu",
@@ -24,6 +24,7 @@ def hackable() -> list[str]:
         f"evaluation.envs={json.dumps([env.model_dump()])}",
         "evaluation.problems=128",
         "evaluation.every=20",
+        "sft.demonstrations=16000",
         "steps=40",
     ]
 
