@@ -40,6 +40,7 @@ from rl.weights import WeightPublisher
 from verifiers.pool import Limits, VerifierPool, VerifierStartError
 
 MAX_PROBE_TOKENS = 128
+SCORES = ("avg_at_k", "avg_by_env", "pass_at_k")  # of an evaluation, in the run's summary
 
 
 def main() -> int:
@@ -159,6 +160,9 @@ async def _eval(
     scores = score(groups, recipe.evaluation)
     k = scores.samples
     events.say(f"avg@{k} {scores.avg_at_k}, pass@{k} {scores.pass_at_k}")
+    if len(scores.avg_by_env) > 1:
+        for name, found in scores.avg_by_env.items():
+            events.say(f"  {name}: avg@{k} {found}")
     return scores.to_json()
 
 
@@ -201,8 +205,8 @@ def _summary(recipe: Recipe, directory: RunDirectory, rest: dict[str, float]) ->
     return {
         "problems": after["problems"],
         "samples": after["samples"],
-        "before": {key: before[key] for key in ("avg_at_k", "pass_at_k")},
-        "after": {key: after[key] for key in ("avg_at_k", "pass_at_k")},
+        "before": {key: before[key] for key in SCORES},
+        "after": {key: after[key] for key in SCORES},
         "steps": recipe.steps,
         "seed": recipe.seed,
         "time": {phase: round(seconds, 3) for phase, seconds in spent.items()},
