@@ -15,7 +15,7 @@ from envs.bug_repair import BugRepair
 from envs.output_prediction import OutputPrediction
 from envs.pipelines import Pipeline, Step, draw_input, draw_pipeline, every_step_matters, samples
 from envs.primitives import NUMBERS, PRIMITIVES, TEXT, Type
-from envs.programs import Programs, draw_examples, grader
+from envs.programs import Exercise, Programs, draw_examples, grader
 from envs.stdin_programs import StdinPrograms, read_input, write_input
 from envs.transformations import Transformations
 from verifiers.code import program_of
@@ -233,7 +233,7 @@ def test_a_response_without_a_program_is_unparsed() -> None:
 
 def test_examples_that_cannot_be_told_apart_are_an_error() -> None:
     with pytest.raises(LookupError, match="gave 1 of 2 inputs"):
-        draw_examples(Random(0), 2, lambda rng: rng.random(), lambda x: 0, without=[])
+        draw_examples(Random(0), 2, Exercise(lambda rng: rng.random(), lambda x: 0), without=[])
 
 
 @pytest.mark.parametrize("level", [1, 3, 4])
