@@ -101,9 +101,10 @@ class Dataset(Env):
     def recheck(self, task: Task, response: str) -> Verdict:
         """By narrow rules where the answer is a number; others are judged without short cuts, since
         honest ways to write a formula are too many for narrow rules."""
+        question = self._question(task)
         if is_number(task.truth):
-            return verify_plain(task.truth, response)
-        return math.verify_without_short_cuts(task.truth, response, self._question(task))
+            return verify_plain(task.truth, response, question)
+        return math.verify_without_short_cuts(task.truth, response, question)
 
     def _question(self, task: Task) -> str:
         return task.messages[-1].content.removesuffix(f"\n\n{self.instruction}")

@@ -68,9 +68,11 @@ class Kind:
         return re.compile("".join(parts))
 
     def unanswerable(self, blanks: dict[str, Any]) -> str:
-        """The question with a question mark in the place of its decisive blank."""
+        """The question with the first number of its decisive blank missing; all of it where it has
+        no number."""
         decisive = self.decisive or next(iter(self._pattern.groupindex))
-        return self.question.format(**{**blanks, decisive: "?"})
+        gap, had_number = re.subn(r"[\d.]+", "?", str(blanks[decisive]), count=1)
+        return self.question.format(**{**blanks, decisive: gap if had_number else "?"})
 
     def read(self, question: str) -> dict[str, Any] | None:
         """The blanks of a question of this kind; None for another kind."""
@@ -125,7 +127,7 @@ class Family(Env):
         return math.verify_math(task.truth, response)
 
     def recheck(self, task: Task, response: str) -> Verdict:
-        return verify_plain(task.truth, response)
+        return verify_plain(task.truth, response, task.messages[-1].content)
 
     def prepare(self) -> None:
         math.preload()

@@ -186,7 +186,9 @@ def fenced(program: str) -> str:
 
 
 def draw_examples(rng: Random, n: int, exercise: Exercise, without: Sequence[Any]) -> list[Example]:
-    """Different inputs, none of them in `without`, with their results, of which two at least differ: no constant passes.
+    """Different inputs with their results, of which two at least differ: no constant passes.
+
+    without: inputs that are taken.
 
     Raises:
         LookupError: the exercise has too few different inputs, or the reference is constant.

@@ -19,29 +19,32 @@ VERSION = "strict/2"
 LONGEST = 1000  # characters of an answer that is looked at
 
 _BOX = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
-_MARKED = re.compile(r"(?:####|\banswer(?::| is))[ \t:]*(.+)", re.IGNORECASE)
+_MARKED = re.compile(
+    r"^.*(?:####|answer(?::| is))[ \t:*]*(.+?)(?:\.[ \t].*)?$", re.IGNORECASE | re.MULTILINE
+)
+_BLANK = r"(?:\\(?:left|right|displaystyle)(?![a-zA-Z])|\\[,;:! ]|[\s~])"
 _SPELLING = [
     (re.compile(pattern, re.ASCII), instead)
     for pattern, instead in (
-        (r"(?<=\d)\{,\}(?=\d{3})", ","),  # thousands in TeX
+        (r"(?<=\d)(?:\{,\}|,\\!|\\,)(?=\d{3}(?!\d))", ","),  # thousands
         (r"\\[dt]frac", r"\\frac"),
         (r"\\frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}", r"\1/\2"),
         (r"\\frac\s*(\d)\s*(\d)", r"\1/\2"),
-        (
-            r"(?<=\S)(?:\\[, ]|[\s~])*\\(?:text|mathrm)\{[a-zA-Z/. ]*\}(?:\^\{?[23]\}?)?$",
-            "",
-        ),  # unit
-        (r"(?<=\d)\s+[a-zA-Z][a-zA-Z/. ]*(?:\^[23])?$", ""),
         (r"\\(?:text|textbf|mathrm|mathbf)\{([^{}]*)\}", r"\1"),
-        (r"\\(?:left|right|displaystyle)(?![a-zA-Z])|\\[,;:! ]|\\?\$|[\s~]", ""),
+        (rf"(?<!\d){_BLANK}+|{_BLANK}+(?!\d)", ""),  # not between digits: 4 5 is not 45
+        (r"(?<!\w)\\?\$|\$(?!\w)", ""),
         (r"\^\{(\w+)\}", r"^\1"),
         (r"(?<=\d)(?:\\cdot|\*)(?=[a-z(])", ""),
-        (r"\\?%$|\.$", ""),
+        (r"\.$", ""),
     )
 ]
+_UNIT = re.compile(
+    r"(?:\\[,; ]|[\s~])*(?:\\(?:text|mathrm)\{([a-zA-Z/^23 ]+)\}|(?<=\s)([a-zA-Z/]+))"
+    r"(\^\{?[23]\}?)?$"
+)
 _OR = re.compile(r"\\text\{\s*,?\s*(?:or|and)\s*\}|\b(?:or|and)\b")
 _NAME = re.compile(r"[a-z]=|\([a-z](?:,[a-z])+\)=")
-_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+|/[1-9]\d*)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+|/[1-9]\d*)?|\.\d+)", re.ASCII)
 
 
 def is_number(gold: str) -> bool:
@@ -49,14 +52,14 @@ def is_number(gold: str) -> bool:
     return isinstance(_value(_spelled(gold)), Fraction)
 
 
-def verify_plain(gold: str, response: str) -> Verdict:
+def verify_plain(gold: str, response: str, problem: str = "") -> Verdict:
     r"""Correct iff the response says `gold` and nothing else as its answer, plainly written.
 
     Its answer is what stands in `\boxed{...}` (different boxes are a list), or without a box
-    behind the last `####`, `answer:` or `answer is`. gold: a list of its members is separated by
-    ", "; without brackets around it they stand in any order.
+    behind the last `####`, `answer:` or `answer is`. A unit may follow if the problem names it.
+    gold: a list if it has a ", "; without brackets around it, its members stand in any order.
     """
-    answers = _answers(response)
+    answers = [_without_unit(answer, problem) for answer in _answers(response)]
     shown = ", ".join(answers)[:LONGEST]
     if not shown.isascii() or sum(map(len, answers)) > LONGEST:
         return wrong(shown[:100], "too long for an answer, or not in ASCII", VERSION)
@@ -89,8 +92,19 @@ def verify_value(value: Any, response: str) -> Verdict:
 def _answers(response: str) -> list[str]:
     """The different answers behind the thinking, as they are written."""
     said = re.split(r"</think(?:ing)?>", response)[-1]
+    if "<think" in said:
+        return []
     found = _BOX.findall(said) or _MARKED.findall(said)[-1:]
     return list(dict.fromkeys(answer.strip() for answer in found))
+
+
+def _without_unit(answer: str, problem: str) -> str:
+    found = _UNIT.search(answer) if len(answer) <= LONGEST else None
+    if found is None or found.start() == 0:
+        return answer
+    unit = (found[1] or found[2]).strip() + re.sub("[{}]", "", found[3] or "")
+    named = re.search(rf"(?<!\w){re.escape(unit)}(?!\w)", problem)
+    return answer[: found.start()] if named else answer
 
 
 def _spelled(answer: str) -> str:
