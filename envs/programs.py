@@ -103,13 +103,17 @@ class Programs(Env):
 
     def recheck(self, task: Task, response: str) -> Verdict:
         """On more tests, which nobody has seen: who passed by luck or by heart fails."""
+        return self.verify(self.with_fresh_tests(task), response)
+
+    def with_fresh_tests(self, task: Task) -> Task:
+        """The task with hidden tests other than its own, always the same, and none visible."""
         truth = task.truth
         exercise = self.exercise(truth["made_of"])
         known = [_given(test) for test in (*truth["visible_tests"], *truth["hidden_tests"])]
         rng = Random(f"recheck/{task.key}")
         fresh = draw_examples(rng, FRESH * self.tests, exercise, without=known)
         tests = {"visible_tests": [], "hidden_tests": _tests(truth["style"], fresh)}
-        return self.verify(Task(task.prompt, {**truth, **tests}), response)
+        return Task(task.prompt, {**truth, **tests})
 
     def prepare(self) -> None:
         grader(self.sandbox)

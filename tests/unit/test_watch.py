@@ -153,18 +153,3 @@ def test_canaries_come_beside_a_steps_tasks_and_are_the_same_again():
     assert all(prompt.endswith("+=?") for prompt in prompts)
     assert len(tasks.step(1)) == 32
     assert Tasks(recipe(canary_fraction=0)).canaries(1) == []
-
-
-@pytest.mark.parametrize("name", ["arithmetic", "multiples"])
-def test_nothing_answers_a_canary_of_the_built_in_environments(name):
-    from random import Random
-
-    from envs.registry import make_env
-
-    env = make_env(name, {})
-    for index in range(50):
-        canary = env.canary(Random(index))
-        assert canary is not None
-        normal = env.task(Random(index))
-        for response in (env.solve(normal), "\\boxed{0}", "\\boxed{x}", "Answer: none", ""):
-            assert env.verify(canary, response).outcome in (Outcome.WRONG, Outcome.UNPARSED)
