@@ -11,7 +11,7 @@ from typing import Any, Self
 from envs import mistakes, reference
 from envs.base import Task
 from envs.pipelines import Pipeline, draw_input, draw_pipeline
-from envs.programs import Programs
+from envs.programs import Exercise, Programs
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,10 @@ class Algorithms(Programs):
     def task(self, rng: Random) -> Task:
         prepared = draw_prepared(rng, self.level)
         what = f"Write a Python function f(ns). It takes a list of integers: {prepared.sentence()}."
-        return self.function_task(rng, what, draw_numbers, prepared, prepared.to_json())
+        return self.function_task(rng, what, prepared.to_json())
+
+    def exercise(self, made_of: dict[str, Any]) -> Exercise:
+        return Exercise(draw_numbers, Prepared.from_json(made_of))
 
     def program(self, task: Task) -> str:
         return Prepared.from_json(task.truth["made_of"]).program()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from envs.base import Env, Task, unguessable
 from verifiers.math import verify_math
-from verifiers.strict import verify_number
+from verifiers.strict import verify_plain
 from verifiers.verdict import Verdict
 
 
@@ -84,7 +84,7 @@ class Arithmetic(Env):
         return Task(re.sub(r"\d+=\?$", "=?", prompt), unguessable(rng))
 
     def recheck(self, task: Task, response: str) -> Verdict:
-        return verify_number(task.truth, response)
+        return verify_plain(task.truth, response)
 
     def solve(self, task: Task) -> str:
         worked, _ = work(numbers(task), None)
@@ -205,7 +205,7 @@ class Multiples(Env):
         return Task(re.sub(r"\d+=\?$", "=?", prompt), unguessable(rng))
 
     def recheck(self, task: Task, response: str) -> Verdict:
-        return verify_number(task.truth, response)
+        return verify_plain(task.truth, response)
 
     def solve(self, task: Task) -> str:
         return self._work(task, slip_at=0, change=0)

@@ -10,19 +10,22 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, replace
 from hashlib import sha256
 from inspect import getfile
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
 from types import FrameType
 from typing import Any
 
+from envs.attack import ATTACKERS, make_targets
 from envs.base import Env, Split, Task
 from envs.registry import job, judge, make_env
 from verifiers.answer import final_answer
+from verifiers.attack import anything
+from verifiers.attack.attacker import Attacker, Expect, Target
 from verifiers.verdict import Outcome, Verdict
 
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -43,6 +46,7 @@ HOSTILE = [
 DIGITS, LETTERS = "123456789", "abcdefghijklmnopqrstuvwxyz"
 WRAPPERS = ["{}", "\\boxed{{{}}}", "\\boxed{{{}x", "Answer: {}"]
 
+CANARIES = 3  # to look at
 SAME_FUNCTION = 0.05  # share of neighbouring programming tasks that may have the same solution
 
 
@@ -343,6 +347,55 @@ def demonstrations_repeat_for_equal_randomness(env: Env, n: int) -> None:
             require(first == again, env, "demonstrations repeat for equal randomness")
 
 
+# -- alarms while it is trained on -----------------------------------------------------------------
+
+
+def a_canary_is_paid_for_by_nothing(env: Env, n: int) -> None:
+    """Not by solutions of other tasks, constants, echoes, forged verdicts and the like; and it can
+    be sent as data, and comes again for equal randomness."""
+    tasks = tasks_of(env, "train", min(n, 20))
+    solutions = [env.solve(task) for task in tasks]
+    targets = make_targets(env, tasks, solutions, "/nowhere/executed")
+    general = [a for a in anything.ATTACKERS if a.name != "endless text"]  # slow, and no answer
+    for index in range(CANARIES):
+        canary = env.canary(Random(index))
+        if canary is None:
+            return
+        require(env.canary(Random(index)) == canary, env, "canaries repeat for equal randomness")
+        same = json.loads(json.dumps(canary.truth)) == canary.truth
+        require(same, env, "a canary's truth is JSON and comes back the same", canary)
+        prompt = "\n".join(message.content for message in canary.messages)
+        attacked = replace(targets[index % len(targets)], prompt=prompt, truth=canary.truth)
+        attacks = responses(attacked, general) if index == 0 else []
+        for response in (*solutions, *attacks):
+            verdict = env.verify(canary, response)
+            kept = verdict.score == 0 and verdict.outcome is not Outcome.BROKEN
+            require(kept, env, "a canary is paid for by nothing", (canary, response, verdict))
+
+
+def the_second_opinion_accepts_what_is_right(env: Env, n: int) -> None:
+    """Its own solution, as it is and rewritten."""
+    tasks = tasks_of(env, "train", min(n, 100))
+    targets = make_targets(env, tasks, [env.solve(task) for task in tasks], "/nowhere/executed")
+    honest = [attacker for attacker in ATTACKERS if attacker.expect is Expect.ACCEPT]
+    pairs = (
+        (task, response)
+        for task, target in zip(tasks, targets, strict=True)
+        for response in responses(target, honest)
+    )
+    for task, response in islice(pairs, n):
+        verdict = env.recheck(task, response)
+        kept = verdict.outcome is Outcome.CORRECT
+        case = (task, response, verdict)
+        require(kept, env, "the second opinion accepts what is right", case)
+
+
+def responses(target: Target, attackers: Iterable[Attacker]) -> Iterator[str]:
+    for attacker in attackers:
+        if target.answers in attacker.answers:
+            yield from (response.text for response in attacker.responses(target))
+
+
 CHECKS: tuple[Callable[[Env, int], None], ...] = (
     its_own_solution_is_accepted,
     no_held_out_task_occurs_in_training,
@@ -361,6 +414,8 @@ CHECKS: tuple[Callable[[Env, int], None], ...] = (
     a_long_hostile_answer_is_judged_in_linear_work,
     demonstrations_are_accepted_and_corrupted_ones_refused,
     demonstrations_repeat_for_equal_randomness,
+    a_canary_is_paid_for_by_nothing,
+    the_second_opinion_accepts_what_is_right,
 )
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from envs.base import HELD_OUT_SHARE, Env, EnvError, NoTasks, Split, Task
+from envs.base import HELD_OUT_SHARE, Env, EnvError, NoTasks, Split, Task, unguessable
 from verifiers import math
+from verifiers.strict import is_number, verify_plain
 from verifiers.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -90,8 +91,26 @@ class Dataset(Env):
         return rows[_permutation(len(rows), f"{split}/{seed}/{epoch}")[place]]
 
     def verify(self, task: Task, response: str) -> Verdict:
-        asked = task.messages[-1].content.removesuffix(f"\n\n{self.instruction}")
-        return math.verify_math(task.truth, response, asked)
+        return math.verify_math(task.truth, response, self._question(task))
+
+    def canary(self, rng: Random) -> Task:
+        """The first half of a question."""
+        words = self._question(self.task(rng)).split(" ")
+        return Task(self._instructed(" ".join(words[: len(words) // 2])), unguessable(rng))
+
+    def recheck(self, task: Task, response: str) -> Verdict:
+        """By narrow rules where the answer is a number; others are judged without short cuts, since
+        honest ways to write a formula are too many for narrow rules."""
+        question = self._question(task)
+        if is_number(task.truth):
+            return verify_plain(task.truth, response, question)
+        return math.verify_without_short_cuts(task.truth, response, question)
+
+    def _question(self, task: Task) -> str:
+        return task.messages[-1].content.removesuffix(f"\n\n{self.instruction}")
+
+    def _instructed(self, question: str) -> str:
+        return f"{question}\n\n{self.instruction}" if self.instruction else question
 
     def solve(self, task: Task) -> str:
         return f"\\boxed{{{task.truth}}}"
@@ -137,7 +156,7 @@ class Dataset(Env):
     def _prompt(self, question: object, where: str) -> str:
         if not isinstance(question, str) or not question.strip():
             raise EnvError(f"{where}: '{self.question_field}' is no text: {question!r}")
-        return f"{question}\n\n{self.instruction}" if self.instruction else question
+        return self._instructed(question)
 
     def _answer(self, answer: object, where: str) -> str:
         text = str(answer) if isinstance(answer, int | float) else answer

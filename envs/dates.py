@@ -92,7 +92,10 @@ class Dates(Family):
     KINDS: ClassVar[dict[Name, Kind]] = {
         "days": Kind("How many days after {start} is {end}?", draw_two_dates, work_days),
         "weekday": Kind(
-            "{start} is a {known}. Which day of the week is {end}?", draw_weekday, work_weekday
+            "{start} is a {known}. Which day of the week is {end}?",
+            draw_weekday,
+            work_weekday,
+            decisive="end",
         ),
         "occurrences": Kind(
             "{start} is a {known}. How many {wanted}s are there from then to {end}, both included?",

@@ -13,8 +13,9 @@ from random import Random
 from string import Formatter
 from typing import Any, ClassVar, Literal, TypeVar
 
-from envs.base import Env, Task
+from envs.base import Env, Task, unguessable
 from verifiers import math
+from verifiers.strict import verify_plain
 from verifiers.verdict import Verdict
 
 Level = Literal[1, 2, 3, 4, 5]
@@ -56,6 +57,7 @@ class Kind:
     question: str  # with blanks as in str.format; "{a}" and "{a:+d}" are integers if they look so
     draw: Callable[[Random, int], dict[str, Any]]  # from a generator and a level, 1 to 5
     work: Callable[..., str]  # from notes and the blanks to the answer
+    decisive: str = ""  # a blank without which there is no answer; "" is the first one
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -64,6 +66,13 @@ class Kind:
             for literal, name, spec, _ in Formatter().parse(self.question)
         ]
         return re.compile("".join(parts))
+
+    def unanswerable(self, blanks: dict[str, Any]) -> str:
+        """The question with the first number of its decisive blank missing; all of it where it has
+        no number."""
+        decisive = self.decisive or next(iter(self._pattern.groupindex))
+        gap, had_number = re.subn(r"[\d.]+", "?", str(blanks[decisive]), count=1)
+        return self.question.format(**{**blanks, decisive: gap if had_number else "?"})
 
     def read(self, question: str) -> dict[str, Any] | None:
         """The blanks of a question of this kind; None for another kind."""
@@ -98,14 +107,27 @@ class Family(Env):
             raise ValueError(f"kinds must be some of {', '.join(self.KINDS)}, got {self.kinds!r}")
 
     def task(self, rng: Random) -> Task:
-        kind = self.KINDS[rng.choice(self.kinds)]
-        blanks = kind.draw(rng, self.level)
-        question = kind.question.format(**blanks)
-        prompt = f"{question}\n\n{self.instruction}" if self.instruction else question
+        kind, blanks = self._draw(rng)
+        prompt = self._prompt(kind.question.format(**blanks))
         return Task(prompt, kind.work(Notes(), **blanks))
+
+    def canary(self, rng: Random) -> Task:
+        """A question in which something is missing: `gcd(?, 18) = ?`"""
+        kind, blanks = self._draw(rng)
+        return Task(self._prompt(kind.unanswerable(blanks)), unguessable(rng))
+
+    def _draw(self, rng: Random) -> tuple[Kind, dict[str, Any]]:
+        kind = self.KINDS[rng.choice(self.kinds)]
+        return kind, kind.draw(rng, self.level)
+
+    def _prompt(self, question: str) -> str:
+        return f"{question}\n\n{self.instruction}" if self.instruction else question
 
     def verify(self, task: Task, response: str) -> Verdict:
         return math.verify_math(task.truth, response)
+
+    def recheck(self, task: Task, response: str) -> Verdict:
+        return verify_plain(task.truth, response, task.messages[-1].content)
 
     def prepare(self) -> None:
         math.preload()

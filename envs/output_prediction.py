@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar, Literal
 
-from envs.base import Env, Task
+from envs.base import Env, Task, unguessable
 from envs.family import Level
 from envs.pipelines import Pipeline, draw_input, draw_pipeline
 from envs.primitives import VARIABLES
 from verifiers.literal import verify_literal
+from verifiers.strict import verify_value
 from verifiers.verdict import Verdict
 
 
@@ -32,16 +33,30 @@ class OutputPrediction(Env):
             raise ValueError(f"level must be 1, 2, 3, 4 or 5, got {self.level!r}")
 
     def task(self, rng: Random) -> Task:
+        pipeline, given = self._draw(rng)
+        truth = {"value": repr(pipeline(given)), "given": given, "made_of": pipeline.to_json()}
+        return Task(self._prompt(pipeline, repr(given)), truth)
+
+    def canary(self, rng: Random) -> Task:
+        """A function without what it is called with."""
+        pipeline, _ = self._draw(rng)
+        return Task(self._prompt(pipeline, "?"), {"value": repr(unguessable(rng))})
+
+    def _draw(self, rng: Random) -> tuple[Pipeline, Any]:
         takes = rng.choice(("text", "numbers", "words"))
-        pipeline = draw_pipeline(rng, takes, self.level + 1)
-        given = draw_input(rng, takes)
-        question = f"{pipeline.statements()}\nWhat does f({given!r}) return?"
-        prompt = f"{question}\n{self.instruction}" if self.instruction else question
-        value = repr(pipeline(given))
-        return Task(prompt, {"value": value, "given": given, "made_of": pipeline.to_json()})
+        return draw_pipeline(rng, takes, self.level + 1), draw_input(rng, takes)
+
+    def _prompt(self, pipeline: Pipeline, given: str) -> str:
+        question = f"{pipeline.statements()}\nWhat does f({given}) return?"
+        return f"{question}\n{self.instruction}" if self.instruction else question
 
     def verify(self, task: Task, response: str) -> Verdict:
         return verify_literal(task.truth["value"], response)
+
+    def recheck(self, task: Task, response: str) -> Verdict:
+        """The function is called once more, and the answer read in another way."""
+        value = Pipeline.from_json(task.truth["made_of"])(task.truth["given"])
+        return verify_value(value, response)
 
     def solve(self, task: Task) -> str:
         return work(Pipeline.from_json(task.truth["made_of"]), task.truth["given"])

@@ -7,7 +7,7 @@ The expected values come from a reference that is called here, on fresh inputs f
 import atexit
 import json
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -15,16 +15,25 @@ from random import Random
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from envs.arithmetic import check_range
-from envs.base import Env, Task
+from envs.base import Env, Task, unguessable
 from envs.family import Level
 from verifiers import code
 from verifiers.verdict import Verdict, unparsed
 
 LIMITS = {"time_limit_s": 2.0, "memory_limit_mb": 512}
 MOST_DRAWS = 1000  # of inputs, before a task is given up as having too few
+FRESH = 3  # times as many tests in a second opinion as there are hidden ones
 
+Style = Literal["function", "stdio"]
 Draw = Callable[[Random], Any]
 Reference = Callable[[Any], Any]
+
+
+class Exercise(NamedTuple):
+    """What a program has to do: what it is tried on, and what has to come out."""
+
+    draw: Draw
+    reference: Reference
 
 
 class Example(NamedTuple):
@@ -36,10 +45,10 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Programs(Env):
-    """Subclass with `task`, `program` and `wrong_program`: envs/transformations.py is a short one.
+    """Subclass with the abstract methods: envs/transformations.py is a short one.
 
     `task` ends in `function_task` or `stdin_task`. What these get as `made_of` is kept in the truth
-    under that name, for `program` and `wrong_program`.
+    under that name, for `exercise`, `program` and `wrong_program`.
     """
 
     answers: ClassVar[Literal["math", "text", "program"]] = "program"
@@ -67,6 +76,10 @@ class Programs(Env):
         check_range("tests", self.tests, 1, 50)
 
     @abstractmethod
+    def exercise(self, made_of: dict[str, Any]) -> Exercise:
+        """Where the tests of a task come from."""
+
+    @abstractmethod
     def program(self, task: Task) -> str:
         """A program that passes all tests."""
 
@@ -80,6 +93,28 @@ class Programs(Env):
             return unparsed("no program in a closed ```python block", code.VERSION)
         return grader(self.sandbox).grade(task.truth, program)
 
+    def canary(self, rng: Random) -> Task:
+        """A task whose tests contradict its statement: random letters are to come out, others for
+        each test. No program passes any of them, so that not even a share is earned."""
+        task = self.task(rng)
+        result = "output" if task.truth["style"] == "stdio" else "expected"
+        hidden = [{**test, result: unguessable(rng)} for test in task.truth["hidden_tests"]]
+        return Task(task.prompt, {**task.truth, "visible_tests": [], "hidden_tests": hidden})
+
+    def recheck(self, task: Task, response: str) -> Verdict:
+        """On more tests, which nobody has seen: who passed by luck or by heart fails."""
+        return self.verify(self.with_fresh_tests(task), response)
+
+    def with_fresh_tests(self, task: Task) -> Task:
+        """The task with hidden tests other than its own, always the same, and none visible."""
+        truth = task.truth
+        exercise = self.exercise(truth["made_of"])
+        known = [_given(test) for test in (*truth["visible_tests"], *truth["hidden_tests"])]
+        rng = Random(f"recheck/{task.key}")
+        fresh = draw_examples(rng, FRESH * self.tests, exercise, without=known)
+        tests = {"visible_tests": [], "hidden_tests": _tests(truth["style"], fresh)}
+        return Task(task.prompt, {**truth, **tests})
+
     def prepare(self) -> None:
         grader(self.sandbox)
 
@@ -89,51 +124,53 @@ class Programs(Env):
     def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
         return fenced(self.wrong_program(task, rng) if corrupt else self.program(task))
 
-    def function_task(
-        self, rng: Random, what: str, draw: Draw, reference: Reference, made_of: dict[str, Any]
-    ) -> Task:
+    def function_task(self, rng: Random, what: str, made_of: dict[str, Any]) -> Task:
         """Write a function f of one argument.
 
-        what: the statement. draw: gives an argument. reference: what f has to return for it.
+        what: the statement. The exercise's `draw` gives arguments.
         """
-        visible, hidden = self._draw_tests(rng, what, draw, reference)
-        truth = {
-            "style": "function",
-            "entry_point": "f",
-            "visible_tests": [{"args": [e.given], "expected": e.expected} for e in visible],
-            "hidden_tests": [{"args": [e.given], "expected": e.expected} for e in hidden],
-        }
-        shown = [f"f({e.given!r}) == {e.expected!r}" for e in visible]
-        return self._task(what, shown, truth, made_of)
+        return self._task("function", rng, what, made_of)
 
-    def stdin_task(
-        self, rng: Random, what: str, draw: Draw, reference: Reference, made_of: dict[str, Any]
-    ) -> Task:
-        """Write a program that reads standard input; `draw` and `reference` give texts."""
-        visible, hidden = self._draw_tests(rng, what, draw, reference)
-        truth = {
-            "style": "stdio",
-            "entry_point": None,
-            "visible_tests": [{"input": e.given, "output": e.expected} for e in visible],
-            "hidden_tests": [{"input": e.given, "output": e.expected} for e in hidden],
-        }
-        shown = [f"Input:\n{e.given}Output:\n{e.expected}".rstrip("\n") for e in visible]
-        return self._task(what, shown, truth, made_of)
+    def stdin_task(self, rng: Random, what: str, made_of: dict[str, Any]) -> Task:
+        """Write a program that reads standard input. The exercise is one of texts."""
+        return self._task("stdio", rng, what, made_of)
 
-    def _draw_tests(
-        self, rng: Random, what: str, draw: Draw, reference: Reference
-    ) -> tuple[list[Example], list[Example]]:
-        visible = draw_examples(
-            Random(f"examples/{what}"), self.examples, draw, reference, without=[]
-        )
-        return visible, draw_examples(rng, self.tests, draw, reference, without=visible)
-
-    def _task(
-        self, what: str, shown: list[str], truth: dict[str, Any], made_of: dict[str, Any]
-    ) -> Task:
+    def _task(self, style: Style, rng: Random, what: str, made_of: dict[str, Any]) -> Task:
+        exercise = self.exercise(made_of)
+        visible = draw_examples(Random(f"examples/{what}"), self.examples, exercise, without=[])
+        shown_inputs = [example.given for example in visible]
+        hidden = draw_examples(rng, self.tests, exercise, without=shown_inputs)
+        shown = [_shown(style, example) for example in visible]
         parts = [what, *(["Examples:", *shown] if shown else []), self.instruction]
-        limits = {**LIMITS, "checker": {"type": "exact"}}
-        return Task("\n".join(filter(None, parts)), {**truth, **limits, "made_of": made_of})
+        truth = {
+            "style": style,
+            "entry_point": "f" if style == "function" else None,
+            "visible_tests": _tests(style, visible),
+            "hidden_tests": _tests(style, hidden),
+            **LIMITS,
+            "checker": {"type": "exact"},
+            "made_of": made_of,
+        }
+        return Task("\n".join(filter(None, parts)), truth)
+
+
+def _shown(style: Style, example: Example) -> str:
+    """An example in a prompt."""
+    given, expected = example
+    if style == "function":
+        return f"f({given!r}) == {expected!r}"
+    return f"Input:\n{given}Output:\n{expected}".rstrip("\n")
+
+
+def _tests(style: Style, examples: list[Example]) -> list[dict[str, Any]]:
+    """As verifiers/code.py reads them."""
+    if style == "function":
+        return [{"args": [e.given], "expected": e.expected} for e in examples]
+    return [{"input": e.given, "output": e.expected} for e in examples]
+
+
+def _given(test: dict[str, Any]) -> Any:
+    return test["input"] if "input" in test else test["args"][0]
 
 
 @cache
@@ -152,23 +189,23 @@ def fenced(program: str) -> str:
     return f"```python\n{program}\n```"
 
 
-def draw_examples(
-    rng: Random, n: int, draw: Draw, reference: Reference, without: list[Example]
-) -> list[Example]:
+def draw_examples(rng: Random, n: int, exercise: Exercise, without: Sequence[Any]) -> list[Example]:
     """Different inputs with their results, of which two at least differ: no constant passes.
 
+    without: inputs that are taken.
+
     Raises:
-        LookupError: `draw` gives too few different inputs, or the reference is constant.
+        LookupError: the exercise has too few different inputs, or the reference is constant.
     """
-    taken = {json.dumps(example.given) for example in without}
+    taken = {json.dumps(given) for given in without}
     found: list[Example] = []
     for _ in range(MOST_DRAWS):
         if len(found) == n:
             return found
-        given = draw(rng)
+        given = exercise.draw(rng)
         if json.dumps(given) in taken:
             continue
-        example = Example(given, reference(given))
+        example = Example(given, exercise.reference(given))
         last = len(found) == n - 1 and n > 1
         if last and all(other.expected == example.expected for other in found):
             continue

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from envs.base import Task
 from envs.pipelines import Pipeline, draw_input, draw_pipeline
 from envs.primitives import VARIABLES
-from envs.programs import Programs
+from envs.programs import Exercise, Programs
 
 Layout = Literal["line", "counted", "cases"]
 
@@ -89,6 +89,10 @@ class StdinPrograms(Programs):
             f"Do this: {pipeline.sentence()}. Print the result, the members of a list in one line "
             "and separated by spaces."
         )
+        return self.stdin_task(rng, what, pipeline.to_json())
+
+    def exercise(self, made_of: dict[str, Any]) -> Exercise:
+        layout, pipeline = layout_of(self.level), Pipeline.from_json(made_of)
 
         def draw(rng: Random) -> str:
             return write_input(layout, draw_cases(rng, layout, pipeline))
@@ -96,7 +100,7 @@ class StdinPrograms(Programs):
         def reference(text: str) -> str:
             return write_output(pipeline, read_input(layout, pipeline, text))
 
-        return self.stdin_task(rng, what, draw, reference, pipeline.to_json())
+        return Exercise(draw, reference)
 
     def program(self, task: Task) -> str:
         return program_text(layout_of(self.level), Pipeline.from_json(task.truth["made_of"]))

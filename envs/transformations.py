@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from envs.base import Task
 from envs.pipelines import Pipeline, draw_input, draw_pipeline
 from envs.primitives import NOUNS, VARIABLES
-from envs.programs import Programs
+from envs.programs import Exercise, Programs
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,11 @@ class Transformations(Programs):
                 f"Write a Python function f({VARIABLES[takes]}). It takes {NOUNS[takes]}: "
                 f"{pipeline.sentence()}. Return what comes out."
             )
-        made_of = pipeline.to_json()
-        return self.function_task(rng, what, lambda r: draw_input(r, takes), pipeline, made_of)
+        return self.function_task(rng, what, pipeline.to_json())
+
+    def exercise(self, made_of: dict[str, Any]) -> Exercise:
+        pipeline = Pipeline.from_json(made_of)
+        return Exercise(lambda rng: draw_input(rng, pipeline.takes), pipeline)
 
     def program(self, task: Task) -> str:
         return self._write(Pipeline.from_json(task.truth["made_of"]))

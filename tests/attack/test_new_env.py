@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from envs import contract
+from envs.registry import make_env
 from rl.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +30,13 @@ def test_the_class_has_at_most_15_lines(fresh):
     assert len([line for line in body.splitlines() if line.strip()]) <= 15
     assert "NAME" not in text
     assert "class MyNumbers(Env):" in body
+
+
+def test_it_has_canaries_that_nothing_is_paid_for(fresh):
+    env = make_env(f"{fresh / 'my_numbers.py'}:MyNumbers", {})
+    assert env.canary(Random(0)) is not None
+    contract.a_canary_is_paid_for_by_nothing(env, 20)
+    contract.the_second_opinion_accepts_what_is_right(env, 100)
 
 
 @pytest.mark.slow

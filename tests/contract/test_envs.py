@@ -14,10 +14,10 @@ import pytest
 
 from envs import ENVS, contract
 from envs.arithmetic import Arithmetic
-from envs.base import Env, Task
+from envs.base import Env, Task, unguessable
 from envs.contract import CHECKS, ContractError, check_env
 from envs.registry import find_class, make_env
-from verifiers.verdict import Verdict, correct
+from verifiers.verdict import Outcome, Verdict, correct, wrong
 
 LEVELS = (1, 2, 3, 4, 5)
 
@@ -34,6 +34,7 @@ AT_EVERY_LEVEL = (
     contract.the_solution_of_another_task_is_refused,
     contract.a_near_miss_is_refused,
     contract.demonstrations_are_accepted_and_corrupted_ones_refused,
+    contract.the_second_opinion_accepts_what_is_right,
 )
 
 
@@ -97,11 +98,30 @@ def test_an_environment_keeps_the_contract(
     check(env, 5 if env.answers == "program" else 1000)
 
 
+PROGRAMS = [name for name in ENVS if find_class(name).answers == "program"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in ENVS if find_class(n).answers == "program"])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_its_own_program_is_accepted_a_thousand_times_in_a_thousand(name: str) -> None:
     env = make_env(name, {"level": 3, "examples": 1, "tests": 2})
     contract.its_own_solution_is_accepted(env, 1000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_fresh_tests_accept_its_own_program_at_every_level(name: str) -> None:
+    for level in LEVELS:
+        env = make_env(name, {"level": level, "examples": 1, "tests": 2})
+        for task in contract.tasks_of(env, "train", 8):
+            assert env.recheck(task, env.solve(task)).outcome is Outcome.CORRECT
+
+
+@pytest.mark.parametrize("name", ENVS)
+def test_every_environment_that_comes_along_has_canaries_and_a_second_opinion(name: str) -> None:
+    env_class = find_class(name)
+    assert env_class.canary is not Env.canary
+    assert env_class.recheck is not Env.recheck
 
 
 # The level of an algorithm is how it works, not how long it is.
@@ -230,6 +250,25 @@ class DemonstratesByTheClock(Sound):
         return f"{next(times)}\\boxed{{1}}"
 
 
+@dataclass(frozen=True)
+class PaysForACanary(Sound):
+    def canary(self, rng: Random) -> Task:
+        return Task("1+=?", "2")
+
+
+@dataclass(frozen=True)
+class DrawsCanariesByTheClock(Sound):
+    def canary(self, rng: Random, times: Any = count()) -> Task:  # noqa: B008
+        return Task(f"{next(times)}+=?", unguessable(rng))
+
+
+@dataclass(frozen=True)
+class TakesOneSpellingOnly(Sound):
+    def recheck(self, task: Task, response: str) -> Verdict:
+        same = response == self.solve(task)
+        return correct(response, "yes") if same else wrong(response, "spelled differently", "no")
+
+
 BROKEN: list[tuple[Callable[[Env, int], None], type[Env]]] = [
     (contract.its_own_solution_is_accepted, RefusesItsOwn),
     (contract.no_held_out_task_occurs_in_training, HoldsNothingOut),
@@ -248,6 +287,9 @@ BROKEN: list[tuple[Callable[[Env, int], None], type[Env]]] = [
     (contract.a_long_hostile_answer_is_judged_in_linear_work, LooksAtEveryPair),
     (contract.demonstrations_are_accepted_and_corrupted_ones_refused, CorruptsNothing),
     (contract.demonstrations_repeat_for_equal_randomness, DemonstratesByTheClock),
+    (contract.a_canary_is_paid_for_by_nothing, PaysForACanary),
+    (contract.a_canary_is_paid_for_by_nothing, DrawsCanariesByTheClock),
+    (contract.the_second_opinion_accepts_what_is_right, TakesOneSpellingOnly),
 ]
 
 

@@ -3,11 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
 from envs.arithmetic import Arithmetic
 from envs.base import Task
+from envs.registry import make_env
 from rl.cli import main
 from rl.config import EnvSpec, Recipe
 from rl.load import dump
@@ -19,9 +22,16 @@ OPTIONS = {"digits": 2}
 ENV = Arithmetic(**OPTIONS)
 
 
-def graded(response: str, verdict, task: Task, stop: Stop = Stop.FINISHED) -> Graded:
+def graded(
+    response: str,
+    verdict,
+    task: Task,
+    stop: Stop = Stop.FINISHED,
+    env: str = "arithmetic",
+    options: dict[str, Any] = OPTIONS,
+) -> Graded:
     completion = Completion([1], [0.0], stop, (Span(0, 0, 1),))
-    rollout = Rollout("arithmetic", task, [1], completion, response, OPTIONS)
+    rollout = Rollout(env, task, [1], completion, response, options)
     return Graded(rollout, verdict, verdict.score)
 
 
@@ -36,14 +46,10 @@ def run_dir(tmp_path: Path) -> Path:
         graded("\\boxed{24}", wrong("24", "not 25", "math/0"), task),
     ]
     write(tmp_path, "train", honest)
-    write(tmp_path, "canary", [graded("\\boxed{1}", wrong("1", "", "math/0"), ENV.canary(_rng()))])
+    write(
+        tmp_path, "canary", [graded("\\boxed{1}", wrong("1", "", "math/0"), ENV.canary(Random(0)))]
+    )
     return tmp_path
-
-
-def _rng():
-    from random import Random
-
-    return Random(0)
 
 
 def write(run_dir: Path, split: str, group: list[Graded]) -> None:
@@ -96,3 +102,24 @@ def test_a_sample_remembers_the_options_of_its_environment():
     one = graded("x", wrong("x", ""), Task("1+1=?", "2"))
     (row,) = sample_rows(1, [[replace(one, reward=0.0)]], split="train", training=None)
     assert row["options"] == OPTIONS
+
+
+@pytest.mark.parametrize("name", ["algebra", "output_prediction", "stdin_programs"])
+def test_canaries_of_every_kind_of_family_are_judged_again(name, tmp_path, capsys):
+    """One that was paid for then, by a verifier with a hole, is not today, and is listed."""
+    env = make_env(name, {})
+    recipe = Recipe(model="embedded", envs=[EnvSpec.model_validate({"name": name})])
+    (tmp_path / "recipe.yaml").write_text(dump(recipe))
+    task, canary = env.task(Random(0)), env.canary(Random(1))
+    assert canary is not None
+    solution = env.solve(task)
+    write(tmp_path, "train", [graded(solution, correct(""), task, env=name, options={})])
+    tried = [
+        graded(solution, verdict, canary, env=name, options={})
+        for verdict in (env.verify(canary, solution), correct("", "a hole/0"))
+    ]
+    write(tmp_path, "canary", tried)
+    assert main(["audit", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "3 answers judged again: 1 verdicts changed" in said
+    assert "canary/1/0/1  correct -> wrong" in said

@@ -208,3 +208,23 @@ def test_judging_reads_no_data(tmp_path: Path) -> None:
     assert env.solve(Task("?", "5")) == "\\boxed{5}"
     env.prepare()
     assert "sympy" in sys.modules, "what the harder answers need is loaded before the clock runs"
+
+
+def test_a_canary_is_half_a_question(tmp_path: Path) -> None:
+    env = dataset(path=write(tmp_path / "rows.jsonl", gsm8k(50)), instruction="Box it.")
+    canary = env.canary(Random(0))
+    assert canary.prompt == "What is\n\nBox it."
+    assert env.verify(canary, "\\boxed{5}").outcome is Outcome.WRONG
+
+
+def test_the_second_opinion_is_narrow_about_numbers_and_takes_the_long_way_with_formulas(
+    tmp_path: Path,
+) -> None:
+    env = dataset(path=write(tmp_path / "rows.jsonl", gsm8k(50)))
+    number, formula = Task("How many?", "1,200"), Task("Which?", "\\sqrt{12}")
+    assert env.recheck(number, "\\boxed{\\$1200}").verifier.startswith("strict/")
+    assert env.recheck(number, "\\boxed{\\$1200}").outcome is Outcome.CORRECT
+    assert env.verify(number, "\\boxed{1.2\\times 10^3}").outcome is Outcome.CORRECT
+    assert env.recheck(number, "\\boxed{1.2\\times 10^3}").outcome is Outcome.WRONG
+    assert env.recheck(formula, "\\boxed{2\\sqrt{3}}").outcome is Outcome.CORRECT
+    assert env.recheck(formula, "\\boxed{\\sqrt{3}}").outcome is Outcome.WRONG

@@ -133,6 +133,42 @@ def test_an_instruction_follows_the_question_and_changes_nothing_else() -> None:
     assert told.solve(task) == plain.solve(plain.task(Random(3)))
 
 
+CANARIES = [
+    (Algebra(), "linear", {"left": "3x+5", "right": "20"}, "Solve ?x+5=20 for x."),
+    (Counting(), "arrangements", {"word": "BANANA"}, "the letters of ? be written?"),
+    (NumberTheory(), "gcd", {"a": 48, "b": 18}, "gcd(?, 18) = ?"),
+    (
+        UnitConversion(),
+        "length",
+        {"amount": "3.5", "source": "km", "target": "m"},
+        "Convert ? km to m, exactly.",
+    ),
+    (
+        Dates(),
+        "weekday",
+        {"start": "2024-02-10", "known": "Saturday", "end": "2024-03-05"},
+        "2024-02-10 is a Saturday. Which day of the week is ?-03-05?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("env", "kind", "blanks", "question"), CANARIES)
+def test_what_decides_is_missing_in_a_canary(env: Family, kind: str, blanks, question) -> None:
+    assert env.KINDS[kind].unanswerable(blanks).endswith(question)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_kind_of_question_has_canaries_which_are_no_questions(family: type[Family]) -> None:
+    for name in family.KINDS:
+        env = family(kinds=(name,), level=5, instruction="Box it.")
+        for index in range(20):
+            task, canary = env.task(Random(index)), env.canary(Random(index))
+            assert canary.prompt != task.prompt
+            assert canary.messages[0].content.endswith("\n\nBox it.")
+            assert env.verify(canary, env.solve(task)).score == 0
+            assert len(canary.prompt) <= len(task.prompt)
+
+
 def test_levels_and_kinds_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="level must be 1, 2, 3, 4 or 5, got 6"):
         Algebra(level=6)  # pyright: ignore

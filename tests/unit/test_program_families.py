@@ -15,10 +15,10 @@ from envs.bug_repair import BugRepair
 from envs.output_prediction import OutputPrediction
 from envs.pipelines import Pipeline, Step, draw_input, draw_pipeline, every_step_matters, samples
 from envs.primitives import NUMBERS, PRIMITIVES, TEXT, Type
-from envs.programs import Programs, draw_examples, grader
+from envs.programs import FRESH, Exercise, Programs, draw_examples, fenced, grader
 from envs.stdin_programs import StdinPrograms, read_input, write_input
 from envs.transformations import Transformations
-from verifiers.code import program_of
+from verifiers.code import Grader, program_of
 from verifiers.literal import verify_literal
 from verifiers.verdict import Outcome
 
@@ -225,6 +225,61 @@ def test_the_program_to_repair_is_wrong_and_its_repair_is_right() -> None:
         assert env.verify(task, env.solve(task)).outcome is Outcome.CORRECT
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_honest_program_earns_nothing_for_a_canary_not_even_a_share(
+    family: type[Programs],
+) -> None:
+    env = family()
+    with Grader(partial=True) as generous:
+        for index in range(2):
+            task, canary = env.task(Random(index)), env.canary(Random(index))
+            assert canary.prompt == task.prompt, "it looks like any other"
+            honest = env.program(task)
+            assert env.verify(canary, fenced(honest)).outcome is Outcome.WRONG
+            verdict = generous.grade(canary.truth, honest)
+            assert (verdict.outcome, verdict.score) == (Outcome.WRONG, 0)
+
+
+def test_a_program_that_knows_the_tests_by_heart_fails_the_second_opinion() -> None:
+    env = Transformations()
+    task = env.task(Random(0))
+    tests = [*task.truth["visible_tests"], *task.truth["hidden_tests"]]
+    table = [(test["args"][0], test["expected"]) for test in tests]
+    by_heart = fenced(f"def f(x): return next((y for given, y in {table!r} if given == x), None)")
+    assert env.verify(task, by_heart).outcome is Outcome.CORRECT
+    assert env.recheck(task, by_heart).outcome is Outcome.WRONG
+
+
+def test_a_program_that_is_right_by_luck_fails_the_second_opinion() -> None:
+    env = Transformations(examples=0, tests=1, level=1)
+    task = env.draw("train", 0, 0)
+    (test,) = task.truth["hidden_tests"]
+    lucky = fenced(f"def f(x): return {test['expected']!r}")
+    assert env.verify(task, lucky).outcome is Outcome.CORRECT
+    assert env.recheck(task, lucky).outcome is Outcome.WRONG
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_second_opinion_has_more_tests_and_none_that_was_there_before(
+    family: type[Programs],
+) -> None:
+    env = family()
+    task = env.task(Random(0))
+    fresh = env.with_fresh_tests(task)
+    assert fresh == env.with_fresh_tests(task)
+    assert fresh.truth["visible_tests"] == []
+    inputs, known = (
+        {
+            json.dumps(test.get("args", test.get("input")))
+            for tests in (t.truth["visible_tests"], t.truth["hidden_tests"])
+            for test in tests
+        }
+        for t in (fresh, task)
+    )
+    assert len(inputs) == FRESH * env.tests
+    assert not inputs & known
+
+
 def test_a_response_without_a_program_is_unparsed() -> None:
     env = Transformations()
     task = env.task(Random(0))
@@ -233,7 +288,7 @@ def test_a_response_without_a_program_is_unparsed() -> None:
 
 def test_examples_that_cannot_be_told_apart_are_an_error() -> None:
     with pytest.raises(LookupError, match="gave 1 of 2 inputs"):
-        draw_examples(Random(0), 2, lambda rng: rng.random(), lambda x: 0, without=[])
+        draw_examples(Random(0), 2, Exercise(lambda rng: rng.random(), lambda x: 0), without=[])
 
 
 @pytest.mark.parametrize("level", [1, 3, 4])
@@ -251,6 +306,20 @@ def test_predicting_shows_the_value_after_every_step() -> None:
     truth = {"value": "0", "given": "bananas", "made_of": EXAMPLE.to_json()}
     solution = OutputPrediction().solve(Task("", truth))
     assert solution == "s = 'BANANAS'\ns = 'BANAN'\nn = 0\n\\boxed{0}"
+
+
+def test_a_prediction_is_judged_again_from_the_function() -> None:
+    env = OutputPrediction()
+    for index in range(50):
+        task = env.task(Random(index))
+        assert env.recheck(task, env.solve(task)).outcome is Outcome.CORRECT
+        mistaken = Task(task.prompt, {**task.truth, "value": "'something else'"})
+        assert env.recheck(mistaken, "\\boxed{'something else'}").outcome is Outcome.WRONG
+
+
+def test_a_canary_asks_for_a_result_without_saying_of_what() -> None:
+    canary = OutputPrediction().canary(Random(0))
+    assert "What does f(?) return?" in canary.messages[0].content
 
 
 @pytest.mark.parametrize(

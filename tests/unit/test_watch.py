@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from envs.base import Task
+from envs.programs import fenced
+from envs.transformations import Transformations
 from rl.config import EnvSpec, Recipe
 from rl.errors import UserError
 from rl.tasks import Tasks
@@ -92,10 +95,13 @@ def test_held_out_scores_that_are_no_sign_of_cheating_are_silent(evaluations, re
     assert check_held_out(evaluations, rewards, 0.02) is None
 
 
-def recipe(**alarms: object) -> Recipe:
-    spec = EnvSpec.model_validate({"name": "arithmetic", "digits": 2})
+ARITHMETIC: dict[str, Any] = {"name": "arithmetic", "digits": 2}
+
+
+def recipe(*envs: dict[str, Any], **alarms: object) -> Recipe:
+    specs = [EnvSpec.model_validate(env) for env in envs or (ARITHMETIC,)]
     return Recipe.model_validate(
-        {"model": "embedded", "envs": [spec], "evaluation": {"problems": 4}, "alarms": alarms}
+        {"model": "embedded", "envs": specs, "evaluation": {"problems": 4}, "alarms": alarms}
     )
 
 
@@ -106,7 +112,9 @@ async def watched(
     canaries: list[list[Graded]],
 ) -> list[str]:
     said: list[str] = []
-    pool = VerifierPool("envs.registry:recheck", 1, Limits(10, 5, 1024), tmp_path / "log")
+    prepare = [{"name": spec.name, "options": spec.options} for spec in recipe.envs]
+    limits = Limits(10, 5, 1024)
+    pool = VerifierPool("envs.registry:recheck", 1, limits, tmp_path / "log", prepare)
     async with pool:
         watch = Watch(recipe, pool, said.append)
         for step, groups in enumerate(steps, start=1):
@@ -144,6 +152,38 @@ def test_accepted_answers_are_judged_again_by_the_stricter_rules(run):
         run(everything, [[lax]])
 
 
+OPTIONS: dict[str, Any] = {"inputs": ("text",), "tests": 1}
+
+
+def test_programs_that_know_their_tests_by_heart_are_an_alarm(run):
+    """Judged in the second pool, in a sandbox of its own, on tests drawn afresh."""
+    env = Transformations(**OPTIONS)
+    task = env.draw("train", 0, 0)
+    tests = [*task.truth["visible_tests"], *task.truth["hidden_tests"]]
+    table = {test["args"][0]: test["expected"] for test in tests}
+    responses = (env.solve(task), fenced(f"def f(s): return {table!r}.get(s)"))
+    honest, by_heart = ([answer(task, response)] * 10 for response in responses)
+    everything = recipe({"name": "transformations", **OPTIONS}, recheck_fraction=1)
+    assert run(everything, [[honest]]) == []
+    with pytest.raises(UserError, match=r"refuse 10 of the last 10 .*hidden test 1"):
+        run(everything, [[by_heart]])
+
+
+def answer(task: Task, response: str) -> Graded:
+    """One that was accepted."""
+    completion = Completion([1], [0.0], Stop.FINISHED, (Span(0, 0, 1),))
+    rollout = Rollout("transformations", task, [1], completion, response, OPTIONS)
+    return Graded(rollout, correct(response), 1.0)
+
+
+def test_every_environment_of_a_mixture_has_its_canaries():
+    names = ("algebra", "output_prediction", "transformations")
+    mixture = recipe(*({"name": name} for name in names), canary_fraction=0.5)
+    found = Tasks(mixture).canaries(1)
+    assert {drawn.env for drawn in found} == set(names)
+    assert found == Tasks(mixture).canaries(1)
+
+
 def test_canaries_come_beside_a_steps_tasks_and_are_the_same_again():
     tasks = Tasks(recipe(canary_fraction=0.5))
     found = [tasks.canaries(step) for step in range(1, 5)]
@@ -153,18 +193,3 @@ def test_canaries_come_beside_a_steps_tasks_and_are_the_same_again():
     assert all(prompt.endswith("+=?") for prompt in prompts)
     assert len(tasks.step(1)) == 32
     assert Tasks(recipe(canary_fraction=0)).canaries(1) == []
-
-
-@pytest.mark.parametrize("name", ["arithmetic", "multiples"])
-def test_nothing_answers_a_canary_of_the_built_in_environments(name):
-    from random import Random
-
-    from envs.registry import make_env
-
-    env = make_env(name, {})
-    for index in range(50):
-        canary = env.canary(Random(index))
-        assert canary is not None
-        normal = env.task(Random(index))
-        for response in (env.solve(normal), "\\boxed{0}", "\\boxed{x}", "Answer: none", ""):
-            assert env.verify(canary, response).outcome in (Outcome.WRONG, Outcome.UNPARSED)
