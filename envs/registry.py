@@ -124,19 +124,20 @@ def job(name: str, options: Mapping[str, Any], task: Task, response: str) -> dic
 
 def judge(job: dict[str, Any]) -> Verdict:
     """Judge one response; runs in a verifier worker. Raises whatever the environment raises."""
-    return _env_of(job).verify(_task_of(job), job["response"])
+    return _env_of(job).verify(task_of(job), job["response"])
 
 
 def recheck(job: dict[str, Any]) -> Verdict:
     """Judge a response that was accepted by the environment's stricter rules."""
-    return _env_of(job).recheck(_task_of(job), job["response"])
+    return _env_of(job).recheck(task_of(job), job["response"])
 
 
 def _env_of(job: dict[str, Any]) -> Env:
     return _environment(job["env"], json.dumps(job["options"], sort_keys=True))
 
 
-def _task_of(job: dict[str, Any]) -> Task:
+def task_of(job: dict[str, Any]) -> Task:
+    """The task that `job` wrote down."""
     prompt = job["prompt"]
     if not isinstance(prompt, str):
         prompt = tuple(Message(**message) for message in prompt)

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs.base import Env, EnvError, Message, Task
-from envs.registry import job, make_env
+from envs.base import Env, EnvError, Task
+from envs.registry import job, make_env, task_of
 from rl.attack import distinct
-from rl.config import EnvSpec, Recipe
+from rl.config import Recipe
 from rl.errors import UserError
 from rl.load import read_resolved
 from rl.record import RunDirectory
@@ -75,7 +75,7 @@ async def _audit(run_dir: Path, recipe: Recipe) -> tuple[list[dict[str, Any]], C
         run_dir / "logs" / "audit.log",
         prepare=[{"name": spec.name, "options": spec.options} for spec in specs],
     ) as pool:
-        async for sample, now in _judged(pool, read_samples(run_dir, specs, counts)):
+        async for sample, now in _judged(pool, read_samples(run_dir, counts)):
             counts["judged"] += 1
             then = sample.then
             if (then.outcome, then.score) != (now.outcome, now.score):
@@ -96,11 +96,8 @@ async def _judged(
             key = json.dumps([sample.env, sample.options], sort_keys=True)
             env = envs.get(key) or envs.setdefault(key, make_env(sample.env, sample.options))
             canary = sample.id.startswith("canary/")
-            solution = "" if canary else env.solve(sample.task)
-            one, control = (
-                job(sample.env, sample.options, sample.task, text)
-                for text in (sample.response, solution)
-            )
+            one = job(sample.env, sample.options, sample.task, sample.response)
+            control = None if canary else one | {"response": _solution(env, sample)}
             waiting.append((sample, asyncio.create_task(pool.verify(one, control))))
             if len(waiting) == IN_FLIGHT:
                 first, verdict = waiting.popleft()
@@ -114,11 +111,26 @@ async def _judged(
         await asyncio.gather(*(verdict for _, verdict in waiting), return_exceptions=True)
 
 
-def read_samples(run_dir: Path, specs: list[EnvSpec], counts: "Counter[str]") -> Iterator[Sample]:
+def _solution(env: Env, sample: Sample) -> str:
+    """Its task's reference solution.
+
+    Raises:
+        EnvError: the environment cannot solve it, most likely since it was changed.
+    """
+    try:
+        return env.solve(sample.task)
+    except Exception as error:  # an author's class may raise anything
+        raise EnvError(
+            f"'{sample.env}' no longer solves the stored task of {sample.id} "
+            f"({type(error).__name__}: {error}): audit with the version of it that sampled the run"
+        ) from error
+
+
+def read_samples(run_dir: Path, counts: "Counter[str]") -> Iterator[Sample]:
     """The answers of a run, without those that the engine did not finish, which are counted.
 
     Raises:
-        UserError: a line is no sample, or its environment is not in the recipe.
+        UserError: a line is no sample.
     """
     file = run_dir / "samples.jsonl"
     if not file.exists():
@@ -132,24 +144,15 @@ def read_samples(run_dir: Path, specs: list[EnvSpec], counts: "Counter[str]") ->
                 if row["stop"] == Stop.FAILED:
                     counts["skipped"] += 1
                     continue
-                yield _sample(row, specs)
+                yield _sample(row)
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(f"{file}, line {number} is no sample: {error!r}") from error
 
 
-def _sample(row: dict[str, Any], specs: list[EnvSpec]) -> Sample:
-    options = row.get("options")
-    if options is None:  # runs of older versions: the recipe knows, unless it has two of the name
-        known = [spec.options for spec in specs if spec.name == row["env"]]
-        if not known:
-            raise KeyError(f"the recipe has no environment '{row['env']}'")
-        options = known[0]
-    prompt = tuple(Message(turn["role"], turn["content"]) for turn in row["prompt"])
-    # A prompt of one message was most likely a text.
-    alone = len(prompt) == 1 and prompt[0].role == "user"
-    task = Task(prompt[0].content if alone else prompt, row["truth"])
+def _sample(row: dict[str, Any]) -> Sample:
     verdict = Verdict.from_json(row["verdict"])
-    return Sample(row["id"], row["env"], options, task, row["response"], verdict)
+    task = task_of(row)
+    return Sample(row["id"], row["env"], row["options"], task, row["response"], verdict)
 
 
 def _line(change: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from envs.registry import job
 from rl.alarms import Signs
 from rl.batch import Packed
 from rl.types import Group, Stop, Update
@@ -84,16 +85,13 @@ def sample_rows(
     for g, group in enumerate(groups):
         for s, graded in enumerate(group):
             rollout, verdict = graded.rollout, graded.verdict
+            stored = job(rollout.env, rollout.options, rollout.task, rollout.response)
             row = {
                 "step": step,
                 "split": split,
                 "id": f"{split}/{step}/{g}/{s}",
-                "env": rollout.env,
-                "options": rollout.options,
                 "task": rollout.task.key[:16],
-                "prompt": [{"role": m.role, "content": m.content} for m in rollout.task.messages],
-                "truth": rollout.task.truth,
-                "response": rollout.response,
+                **stored,
                 "stop": str(rollout.completion.stop),
                 "prompt_tokens": len(rollout.prompt_tokens),
                 "response_tokens": len(rollout.completion.tokens),

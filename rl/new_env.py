@@ -1,10 +1,13 @@
 """`assay new-env NAME`: an environment that works, its test and its recipe, to start from."""
 
+import keyword
 import re
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from rl.errors import UserError
+
+IMPORTED = ("task", "env", "verdict")  # whose classes the file uses
 
 ENVIRONMENT = '''\
 """Doubling whole numbers. Change the tasks, how they are judged and solved into your own."""
@@ -42,35 +45,14 @@ TEST = '''\
 """What NAME.py must hold to. `assay attack NAME.py:CLASS` looks much closer."""
 
 from pathlib import Path
-from random import Random
 
-from envs.base import Split, Task
+from envs.contract import check_env
 from NAME import CLASS
 from rl.cli import main
-from verifiers.verdict import Outcome
-
-ENV = CLASS()
 
 
-def tasks(split: Split, seed: int = 0) -> list[Task]:
-    return [ENV.draw(split, seed, index) for index in range(300)]
-
-
-def test_its_own_solutions_are_right() -> None:
-    for task in tasks("train") + tasks("test"):
-        assert ENV.verify(task, ENV.solve(task)).outcome is Outcome.CORRECT
-
-
-def test_worked_solutions_are_right_and_corrupted_ones_wrong() -> None:
-    for index, task in enumerate(tasks("train")):
-        for corrupt, outcome in ((False, Outcome.CORRECT), (True, Outcome.WRONG)):
-            worked = ENV.demonstrate(task, Random(index), corrupt)
-            assert ENV.verify(task, worked).outcome is outcome
-
-
-def test_what_is_held_out_is_never_trained_on() -> None:
-    trained = {task.key for seed in (0, 1) for task in tasks("train", seed)}
-    assert not trained & {task.key for task in tasks("test")}
+def test_it_keeps_the_contract() -> None:
+    check_env(CLASS(), 100)
 
 
 def test_the_attack_suite_admits_it() -> None:
@@ -123,12 +105,15 @@ def new_env(name: str) -> int:
             f"'{name}' cannot be a module's name: take lower-case letters, digits and underscores, "
             "a letter first, such as 'doubling'"
         )
-    if name in sys.stdlib_module_names or name in ("envs", "verifiers", "rl"):
-        raise UserError(f"'{name}' is the name of another module: choose one of your own")
     contents = {f"{name}.py": ENVIRONMENT, f"test_{name}.py": TEST, f"{name}.yaml": RECIPE}
     existing = [file for file in contents if Path(file).exists()]
     if existing:
         raise UserError(f"{', '.join(existing)}: already here; choose another name or directory")
+    if keyword.iskeyword(name) or name in IMPORTED or find_spec(name) is not None:
+        raise UserError(
+            f"'{name}' is taken, by Python, an installed package or what the file imports: choose "
+            "another name"
+        )
     class_name = "".join(part.capitalize() for part in name.split("_"))
     for file, text in contents.items():
         Path(file).write_text(text.replace("NAME", name).replace("CLASS", class_name))

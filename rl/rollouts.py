@@ -90,7 +90,8 @@ class Rollouts:
     async def _verdict(self, drawn: Drawn, rollout: Rollout) -> Verdict:
         if rollout.completion.stop is Stop.FAILED:
             return broken("the engine did not finish this answer", ENGINE)
-        return await self._pool.verify(
-            job(drawn.env, drawn.options, drawn.task, rollout.response),
-            control=job(drawn.env, drawn.options, drawn.task, drawn.solution),
-        )
+        one = job(drawn.env, drawn.options, drawn.task, rollout.response)
+        if drawn.solution is None:
+            return await self._pool.verify(one)
+        control = job(drawn.env, drawn.options, drawn.task, drawn.solution)
+        return await self._pool.verify(one, control)

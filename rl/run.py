@@ -136,7 +136,7 @@ async def _wired(
                 directory=directory,
                 trackers=Trackers(recipe, directory),
                 events=events,
-                watch=Watch(recipe, second_pool, events.warn),
+                watch=Watch(recipe, second_pool, events),
                 stop_requested=lambda: bool(asked),
             )
     finally:

@@ -16,7 +16,7 @@ class Drawn(NamedTuple):
     env: str  # name in the recipe
     options: dict[str, Any]
     task: Task
-    solution: str  # a response the verifier accepts: the control when judging uses up a limit
+    solution: str | None  # accepted by the verifier: the control when judging uses up a limit
     seed: int  # of sampling its answers
 
 
@@ -104,7 +104,7 @@ class _Mixture:
     def canary(self, rng: Random, seed: int) -> Drawn | None:
         which = rng.choices(range(len(self._specs)), [s.weight for s in self._specs])[0]
         task, spec = self._envs[which].canary(rng), self._specs[which]
-        return Drawn(spec.name, spec.options, task, "", seed) if task is not None else None
+        return Drawn(spec.name, spec.options, task, None, seed) if task is not None else None
 
 
 def sampling_seed(*parts: object) -> int:

@@ -5,9 +5,8 @@ Each `check_...` is a function of what was seen that returns a sentence, or None
 `Watch` shows it the run and does what the recipe's `alarms` say: a line, or the end of the run.
 """
 
-import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -15,6 +14,7 @@ from envs.registry import job
 from rl.alarms import REPEAT_STEPS
 from rl.config import Action, Recipe
 from rl.errors import UserError
+from rl.events import Events
 from rl.types import Graded, Group
 from verifiers.pool import VerifierPool
 from verifiers.verdict import Outcome, Verdict
@@ -23,6 +23,7 @@ RECHECKED = 100  # answers over which disagreement is counted
 ENOUGH_RECHECKED = 10
 REWARD_STEPS = 10  # of which rewards are averaged before they are compared
 ENOUGH_GROUPS = 4  # with fewer, equal answers say nothing
+UNDECIDED = (Outcome.BROKEN, Outcome.EXCEEDED)  # a second opinion that says nothing of the answer
 SHOWN = 80  # characters of an answer in an alarm
 
 
@@ -109,8 +110,8 @@ class Watch:
     pool: judges by the stricter rules (`envs.registry:recheck`), apart from the run's own workers.
     """
 
-    def __init__(self, recipe: Recipe, pool: VerifierPool, say: Callable[[str], None]) -> None:
-        self._recipe, self._pool, self._say = recipe, pool, say
+    def __init__(self, recipe: Recipe, pool: VerifierPool, events: Events) -> None:
+        self._recipe, self._pool, self._events = recipe, pool, events
         self._rechecked: deque[Verdict] = deque(maxlen=RECHECKED)
         self._said_at: dict[str, int] = {}
 
@@ -148,8 +149,11 @@ class Watch:
         right = [g for group in groups for g in group if g.verdict.outcome is Outcome.CORRECT]
         rollouts = [graded.rollout for graded in right if rng.random() < share]
         jobs = [job(r.env, r.options, r.task, r.response) for r in rollouts]
-        verdicts = await asyncio.gather(*(self._pool.verify(one) for one in jobs))
-        return [verdict for verdict in verdicts if verdict.outcome is not Outcome.BROKEN]
+        verdicts = []
+        for one in jobs:
+            self._events.wait(f"step {step}: second opinion", self._pool.verdict_deadline_s)
+            verdicts.append(await self._pool.verify(one))
+        return [verdict for verdict in verdicts if verdict.outcome not in UNDECIDED]
 
     def _act(self, step: int, alarm: str, found: str | None, action: Action) -> None:
         if found is None:
@@ -159,4 +163,4 @@ class Watch:
             raise UserError(f"step {step}: {found}. The run ends here (alarms.{alarm}_action=stop)")
         if step - self._said_at.get(alarm, -REPEAT_STEPS) >= REPEAT_STEPS:
             self._said_at[alarm] = step
-            self._say(f"step {step}: {found}")
+            self._events.warn(f"step {step}: {found}")

@@ -73,10 +73,10 @@ def test_the_mathematics_verifier_accepts_what_attackers_call_right(gold):
             assert verify_math(gold, text).outcome is Outcome.CORRECT, (label, text)
 
 
-@pytest.mark.parametrize("gold", ["nan", "True", "1=1", "\\infty"])
+@pytest.mark.parametrize("gold", ["nan", "True", "\\text{True}", "1=1", "\\infty"])
 def test_no_attacker_calls_the_right_answer_wrong(gold):
     for label, text in attacker("notation").responses(target(gold)):
-        assert text != f"Work.\n\\boxed{{{gold}}}", label
+        assert verify_math(gold, text).score == 0, label
 
 
 def test_answers_that_are_plainly_the_same_are_known_to_be():
@@ -146,7 +146,7 @@ def test_tasks_with_many_right_results_get_no_mutants():
     assert list(attacker("wrong program", "program").responses(code)) == []
 
 
-NOT_FOR_THIS_TASK = ("constant output", "program of the prompt")
+NOT_FOR_THIS_TASK = ("program of the prompt",)
 
 
 def test_a_program_that_the_prompt_shows_is_tried_as_the_answer():

@@ -1,6 +1,5 @@
 """What `assay new-env` writes works as it is: its test, its recipe, its admission."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +43,7 @@ def test_its_own_test_passes_and_the_attack_suite_admits_it(fresh):
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_numbers.py"]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stdout
-    assert re.search(r"[4-9] passed", ended.stdout)
+    assert "2 passed" in ended.stdout
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
@@ -71,7 +70,9 @@ def test_files_that_exist_are_not_written_over(fresh, capsys):
     assert not (fresh / "my_numbers.yaml").exists()
 
 
-@pytest.mark.parametrize("name", ["My-Env", "1st", "../up", "json", "envs", ""])
+@pytest.mark.parametrize(
+    "name", ["My-Env", "1st", "../up", "json", "envs", "torch", "class", "task", ""]
+)
 def test_names_that_no_module_can_have_are_refused(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["new-env", name]) == 1

@@ -95,9 +95,10 @@ def test_the_final_checkpoint_answers_alike_in_vllm_and_in_transformers(improved
     tokenizer = AutoTokenizer.from_pretrained(directory)
     for answer in answers:
         prompt = tokenizer.apply_chat_template(
-            answer["prompt"], add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
-        tokens = model.generate(**prompt, max_new_tokens=64, do_sample=False)
+            [{"role": "user", "content": answer["prompt"]}],
+            add_generation_prompt=True, return_tensors="pt", return_dict=True,
+        )  # fmt: skip
+        tokens = model.generate(**prompt, max_new_tokens=72, do_sample=False)
         response = tokenizer.decode(
             tokens[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True
         )

@@ -82,11 +82,11 @@ def test_every_verdict_that_changed_is_listed_with_what_it_was_and_is(run_dir, c
     assert (second["then"]["outcome"], second["now"]["outcome"]) == ("broken", "correct")
 
 
-def test_runs_that_did_not_store_options_take_them_from_the_recipe(run_dir):
-    lines = (run_dir / "samples.jsonl").read_text().splitlines()
-    rows = [{k: v for k, v in json.loads(line).items() if k != "options"} for line in lines]
-    (run_dir / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert main(["audit", str(run_dir)]) == 0
+def test_an_environment_that_no_longer_solves_a_stored_task_is_said(tmp_path, run_dir, capsys):
+    other = Task("Twelve and thirteen?", "25")
+    write(run_dir, "train", [graded("\\boxed{25}", correct("25", "math/0"), other)])
+    assert main(["audit", str(run_dir)]) == 1
+    assert "'arithmetic' no longer solves the stored task of" in capsys.readouterr().err
 
 
 def test_what_cannot_be_audited_is_said(run_dir, tmp_path_factory, capsys):

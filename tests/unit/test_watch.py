@@ -1,5 +1,6 @@
 """Every alarm for a policy that cheats, at its threshold and beside it."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from envs.programs import fenced
 from envs.transformations import Transformations
 from rl.config import EnvSpec, Recipe
 from rl.errors import UserError
+from rl.events import EventReader, Events
 from rl.tasks import Tasks
 from rl.types import Completion, Graded, Rollout, Span, Stop
 from rl.watch import Watch, check_canaries, check_duplicates, check_held_out, check_recheck
@@ -111,15 +113,20 @@ async def watched(
     steps: Sequence[list[list[Graded]]],
     canaries: list[list[Graded]],
 ) -> list[str]:
-    said: list[str] = []
+    reading, writing = os.pipe()
+    reader, events = EventReader(reading), Events(writing)
     prepare = [{"name": spec.name, "options": spec.options} for spec in recipe.envs]
     limits = Limits(10, 5, 1024)
     pool = VerifierPool("envs.registry:recheck", 1, limits, tmp_path / "log", prepare)
     async with pool:
-        watch = Watch(recipe, pool, said.append)
-        for step, groups in enumerate(steps, start=1):
-            await watch.step(step, groups, canaries)
-    return said
+        watch = Watch(recipe, pool, events)
+        try:
+            for step, groups in enumerate(steps, start=1):
+                await watch.step(step, groups, canaries)
+            return [e.content["text"] for e in reader.read() if e.kind == "warn"]
+        finally:
+            os.close(reading)
+            os.close(writing)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from verifiers.attack.attacker import Attacker, Expect, Response, Target
-from verifiers.attack.reading import plain_number, same
+from verifiers.attack.reading import gold_of, plain_number, same
 
 _MEMBERS = re.compile(r"(?P<left>\\?[({\[])(?P<inside>[^(){}\[\]\\]+)(?P<right>\\?[)}\]])")
 _NO_EXPRESSION = re.compile(
@@ -120,7 +120,7 @@ def _wrong_answers(target: Target) -> Iterator[Response]:
 def _neighbours_answers(target: Target) -> Iterator[Response]:
     """The final answers of other tasks behind this task's own work."""
     for other in target.others[4:10]:
-        answer = Target(target.answers, "", None, other, (), (), (), "").gold
+        answer = gold_of(other)
         if not same(answer, target.gold):
             yield Response("another task's answer", target.answered(answer))
 

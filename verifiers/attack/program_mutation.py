@@ -111,10 +111,10 @@ def _wrong_programs(target: Target) -> Iterator[Response]:
         return
     for label, body in SPOILED.items():
         yield Response(label, fenced(_spoiled(program, body, "True")))
-    expected = [repr(test.get("args")) for test in program.tests]
+    inputs = [repr(test.get("args")) for test in program.tests]
     for label, odd in (("every second input", 1), ("every other second input", 0)):
         # Known to be wrong where one of the task's tests is among the inputs it is spoiled on.
-        if any(zlib.crc32(args.encode()) % 2 == odd for args in expected):
+        if any(zlib.crc32(args.encode()) % 2 == odd for args in inputs):
             condition = f"zlib.crc32(repr(list(a)).encode()) % 2 == {odd}"
             body = SPOILED["off by one"]
             yield Response(f"wrong on {label}", fenced(_spoiled(program, body, condition)))

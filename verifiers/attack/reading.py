@@ -9,6 +9,7 @@ MAX_DIGITS = 4000
 _BOX = re.compile(r"\\boxed\s*\{")
 _MARKED = re.compile(r"(?:####|\banswer(?: is)?\s*:)[*: ]*(.+)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"(?<=\d)(?:,\\!|\{,\}|,|\\,|\\ )(?=\d{3}(?!\d))")
+_WORDS = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 _NUMBER = re.compile(
     r"(?P<sign>[-+\u2212]?)\s*(?:"
     r"\\[dt]?frac\s*\{(?P<top>-?\d+)\}\s*\{(?P<bottom>-?\d+)\}"
@@ -62,4 +63,13 @@ def same(one: str, other: str) -> bool:
     x, y = plain_number(one), plain_number(other)
     if x is not None or y is not None:
         return x == y
-    return "".join(one.split()).casefold() == "".join(other.split()).casefold()
+    return _letters(one) == _letters(other)
+
+
+def _letters(text: str) -> str:
+    return "".join(_WORDS.sub(r"\1", text).split()).casefold()
+
+
+def gold_of(solution: str) -> str:
+    """The final answer of a solution; all of it where it has none."""
+    return final_answer(solution) or solution.strip()

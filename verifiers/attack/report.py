@@ -9,6 +9,7 @@ from verifiers.attack.attacker import Attacker, Expect
 from verifiers.verdict import Outcome, Verdict
 
 SHOWN = 120  # characters of a response in the report
+CONFIDENCE = 0.95
 GUESS_LIMIT = 0.6  # a rule that is right more often than this is a crack, beyond chance
 
 
@@ -156,8 +157,8 @@ def short(text: str, length: int = SHOWN) -> str:
     return shown if len(shown) <= length else shown[: length - 3] + "..."
 
 
-def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
-    """Upper confidence bound of a rate seen k times in n (Clopper and Pearson 1934, one-sided).
+def upper_bound(k: int, n: int) -> float:
+    """Upper 95 % bound, one-sided, of a rate seen k times in n (Clopper and Pearson 1934).
 
     0 of n gives 1 - 0.05^(1/n). 1 where nothing was tried.
     """
@@ -166,13 +167,13 @@ def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
     low, high = k / n, 1.0
     for _ in range(60):  # the chance of seeing at most k falls as the rate rises
         middle = (low + high) / 2
-        low, high = (middle, high) if _at_most(k, n, middle) > 1 - confidence else (low, middle)
+        low, high = (middle, high) if _at_most(k, n, middle) > 1 - CONFIDENCE else (low, middle)
     return high
 
 
-def lower_bound(k: int, n: int, confidence: float = 0.95) -> float:
-    """Lower confidence bound, one-sided, of the same kind."""
-    return 1.0 - upper_bound(n - k, n, confidence)
+def lower_bound(k: int, n: int) -> float:
+    """Lower bound, one-sided, of the same kind."""
+    return 1.0 - upper_bound(n - k, n)
 
 
 def _at_most(k: int, n: int, p: float) -> float:
