@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from verifiers.sandbox_command import ENVIRONMENT, Way, ways
 from verifiers.sandbox_confine import Limits
@@ -34,6 +34,19 @@ class TooWeak(SandboxError):
     """The isolation to be had here is below what was required; says why and what to do."""
 
 
+def check_strength(require: str) -> None:
+    """Raises ValueError where there is no such strength."""
+    if require not in STRENGTHS:
+        raise ValueError(
+            f"there is no sandbox strength '{require}'; there are {', '.join(STRENGTHS)}"
+        )
+
+
+def is_enough(found: object, required: str) -> bool:
+    """Whether the strength found is known, and at least the one required."""
+    return found in STRENGTHS[STRENGTHS.index(required) :]
+
+
 class Ran(NamedTuple):
     """How a program ended. `report` and `output` are whatever it chose to send."""
 
@@ -43,6 +56,22 @@ class Ran(NamedTuple):
     exceeded: str  # the limit that it ran into: "time", "output" or ""
     cpu_s: float
     memory_mib: float  # largest resident size
+
+
+class Runs(Protocol):
+    def run(self, request: dict[str, Any], limits: Limits) -> Ran: ...
+
+
+def prove(sandbox: Runs) -> None:
+    """Have it run a first program, of which the value is known.
+
+    Raises:
+        SandboxError: it does not.
+    """
+    request = {"do": "call", "program": "f = int", "entry_point": "f", "args": ["7"]}
+    ran = sandbox.run(request, Limits(START_DEADLINE_S))
+    if ran.report != b'["value",7]':
+        raise SandboxError(f"its first program ended with {ran.status} and {ran.report!r:.200}")
 
 
 class _Running:
@@ -67,11 +96,7 @@ class Sandbox:
     """
 
     def __init__(self, require: str = "namespaces", *, use: str | None = None) -> None:
-        if require not in STRENGTHS:
-            raise ValueError(
-                f"there is no sandbox strength '{require}'; there are {', '.join(STRENGTHS)} "
-                "(containers and remote sandboxes are not supported yet)"
-            )
+        check_strength(require)
         self._require, self._use = require, use
         self._process: subprocess.Popen[bytes] | None = None
         self._jobs = 0
@@ -96,7 +121,7 @@ class Sandbox:
         for way in self._ways or [way for way in ways() if self._use in (None, way.strength)]:
             try:
                 found = self._launch(way.setup, way.command)
-                self._prove()
+                prove(self)
             except SandboxError as error:
                 self.stop()
                 reasons.append(f"{way.strength}: {error}")
@@ -105,13 +130,14 @@ class Sandbox:
             self.strength = way.strength
             self.description = _describe(way, found, reasons)
             break
-        if not self.running or STRENGTHS.index(self.strength) < STRENGTHS.index(self._require):
+        if not self.running or not is_enough(self.strength, self._require):
             self.stop()
             raise TooWeak(
                 f"programs need a sandbox of at least '{self._require}', and this machine "
                 f"gives {self.description or 'none'}: {'; '.join(reasons) or 'no way was found'}. "
                 "Install bubblewrap (apt-get install bubblewrap), allow user namespaces "
-                "(sysctl user.max_user_namespaces), or run as root with CAP_SYS_ADMIN"
+                "(sysctl user.max_user_namespaces), run as root with CAP_SYS_ADMIN, or have "
+                "programs run elsewhere, by `assay sandbox`"
             )
 
     def stop(self) -> None:
@@ -268,12 +294,6 @@ class Sandbox:
         finally:
             self._process.stderr.close()
         return ready
-
-    def _prove(self) -> None:
-        request = {"do": "call", "program": "f = int", "entry_point": "f", "args": ["7"]}
-        ran = self.run(request, Limits(START_DEADLINE_S))
-        if ran.report != b'["value",7]':
-            raise SandboxError(f"its first program ended with {ran.status} and {ran.report!r:.200}")
 
 
 def _ran(one: _Running) -> Ran:
