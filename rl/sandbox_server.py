@@ -22,9 +22,10 @@ from verifiers import sandbox_wire as wire
 from verifiers.sandbox import Sandbox, SandboxError, TooWeak
 from verifiers.sandbox_confine import Limits
 
-# What a program may be given; memory and output are the operator's to change.
+# What a program may be given: as much as a task can ask for, but for memory and output, which are
+# the operator's to change.
 MOST = Limits(
-    wall_s=300.0, memory_mib=4096, output_bytes=16 << 20, tmp_mib=256, threads=256, open_files=256
+    wall_s=320.0, memory_mib=4096, output_bytes=16 << 20, tmp_mib=256, threads=256, open_files=256
 )
 QUEUE_PER_SANDBOX = 8  # requests that may wait
 REQUEST_PER_OUTPUT = 8  # a request may hold one program's output, each byte as up to six: \u0000
@@ -47,10 +48,11 @@ def serve(
     require, use: see Sandbox.
 
     Raises:
-        UserError: no token for others than this machine, the address is taken, or the sandbox is
-            too weak.
+        UserError: no token for others than this machine, the address is taken, the sandbox is too
+            weak, or programs would be given less than some need.
     """
     token = _token(host)
+    _check_enough(most)
     n_sandboxes = n_sandboxes or len(os.sched_getaffinity(0))
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(host, port))
@@ -120,13 +122,15 @@ class SandboxServer:
         if self._waiting >= QUEUE_PER_SANDBOX * len(self._sandboxes):
             return _error(503, f"{self._waiting} requests are waiting already: {_MORE}")
         self._waiting += 1
+        late = f"the request did not arrive within {READ_S:g} s"
         try:
             async with asyncio.timeout(READ_S):
                 body = await request.read()
+            late = f"no sandbox was free within {wire.QUEUE_S:g} s: {_MORE}"
             async with asyncio.timeout(wire.QUEUE_S):
                 sandbox = await self._idle.get()
         except TimeoutError:
-            return _error(503, f"no sandbox was free within {wire.QUEUE_S:g} s: {_MORE}")
+            return _error(503, late)
         finally:
             self._waiting -= 1
         loop = asyncio.get_running_loop()
@@ -171,6 +175,16 @@ def _token(host: str) -> str:
         f"--host {host} lets other machines have programs run here: set {wire.TOKEN} to a secret, "
         "here and where it is used (python3 -c 'import secrets; print(secrets.token_hex())')"
     )
+
+
+def _check_enough(most: Limits) -> None:
+    """The defaults are what checkers and generators of tasks are given."""
+    least = Limits(most.wall_s)
+    if most.memory_mib < least.memory_mib or most.output_bytes < least.output_bytes:
+        raise UserError(
+            f"--memory-mib {most.memory_mib} --output-mib {most.output_bytes >> 20}: at least "
+            f"{least.memory_mib} and {least.output_bytes >> 20}, which tasks ask for by default"
+        )
 
 
 def _is_this_machine_only(host: str) -> bool:

@@ -109,7 +109,7 @@ class Grader:
 
     @property
     def verifier(self) -> str:
-        """What verdicts are signed with, such as `code/1+namespaces` or `code/1+remote-namespaces`."""
+        """What verdicts are signed with: `code/1+namespaces`, or `code/1+remote-namespaces`."""
         return f"{VERSION}+{self._sandbox.strength}"
 
     def grade(self, task: dict[str, Any], program: str) -> Verdict:

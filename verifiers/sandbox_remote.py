@@ -5,6 +5,7 @@ with open_sandbox("namespaces", url="http://10.0.0.7:8900") as sandbox:
 """
 
 import json
+import socket
 import time
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -144,10 +145,7 @@ class RemoteSandbox:
             sock.settimeout(patience_s)
             connection.request(method, parts.path + path, body, headers)
             response = connection.getresponse()
-            data = bytearray()
-            while len(data) <= most_bytes and (chunk := response.read1(1 << 20)):
-                data += chunk
-                sock.settimeout(max(0.001, end - time.monotonic()))
+            data = _receive(response, sock, most_bytes, end)
         except TimeoutError:
             raise SandboxError(
                 f"the sandbox server {self._url} did not answer within {patience_s:g} s"
@@ -159,9 +157,7 @@ class RemoteSandbox:
             ) from error
         finally:
             connection.close()
-        if len(data) > most_bytes:
-            raise SandboxError(f"{self._url} answered more than {most_bytes:,} bytes")
-        return self._checked(response, bytes(data))
+        return self._checked(response, data)
 
     def _checked(self, response: HTTPResponse, data: bytes) -> dict[str, Any]:
         """What a good answer says; raises with what a bad one says."""
@@ -173,6 +169,24 @@ class RemoteSandbox:
         if response.status != 200 or not isinstance(answer, dict):
             raise SandboxError(f"the sandbox server {self._url} says {response.status}: {error}")
         return answer
+
+
+def _receive(response: HTTPResponse, sock: socket.socket, most_bytes: int, end: float) -> bytes:
+    """The body of an answer, by the time `end`.
+
+    Raises:
+        OSError: it did not arrive in full. HTTPException: it is too long.
+    """
+    data = bytearray()
+    while len(data) <= most_bytes and (chunk := response.read1(1 << 20)):
+        data += chunk
+        sock.settimeout(max(0.001, end - time.monotonic()))
+    if len(data) > most_bytes:
+        raise HTTPException(f"it answered with more than {most_bytes:,} bytes")
+    announced = response.getheader("Content-Length", "no")
+    if str(len(data)) != announced:
+        raise ConnectionError(f"{len(data):,} bytes arrived, {announced} were announced")
+    return bytes(data)
 
 
 def check_url(url: str) -> None:
