@@ -59,7 +59,7 @@ class Programs(Env):
     instruction: str = "Answer with the whole program in one ```python block."
     """Ends the prompt."""
 
-    sandbox: Literal["landlock", "namespaces"] = "namespaces"
+    sandbox: Literal["landlock", "container", "namespaces"] = "namespaces"
     """The weakest isolation to run programs in; where there is none as strong, nothing is run."""
 
     sandbox_url: str | None = None

@@ -209,7 +209,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     def require_strength(its: argparse.ArgumentParser) -> None:
         its.add_argument(
             "--require-strength",
-            choices=["landlock", "namespaces"],
+            choices=["landlock", "container", "namespaces"],
             default="namespaces",
             help="weakest sandbox that will do for programs",
         )

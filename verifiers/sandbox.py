@@ -17,10 +17,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
+from verifiers import sandbox_container as container
 from verifiers.sandbox_command import ENVIRONMENT, Way, ways
 from verifiers.sandbox_confine import Limits
 
-STRENGTHS = ("landlock", "namespaces")  # weakest first
+STRENGTHS = ("landlock", "container", "namespaces")  # weakest first
 START_DEADLINE_S = 30.0
 GRACE_S = 10.0  # beyond a program's own deadline, which the fork server keeps
 MAX_PACKET = 1 << 16
@@ -99,6 +100,7 @@ class Sandbox:
         check_strength(require)
         self._require, self._use = require, use
         self._process: subprocess.Popen[bytes] | None = None
+        self._contained = False  # the process is the client of a container runtime
         self._jobs = 0
         self._ways: list[Way] | None = None
         self.strength = ""  # the one in force
@@ -120,7 +122,7 @@ class Sandbox:
         reasons: list[str] = []
         for way in self._ways or [way for way in ways() if self._use in (None, way.strength)]:
             try:
-                found = self._launch(way.setup, way.command)
+                found = self._launch(way)
                 prove(self)
             except SandboxError as error:
                 self.stop()
@@ -145,13 +147,19 @@ class Sandbox:
         if self._process is None:
             return
         process, self._process = self._process, None
-        process.kill()
-        process.wait()
+        if not self._contained:
+            process.kill()
         with contextlib.suppress(OSError):  # the other end's last processes are gone at its end
             self._control.settimeout(GRACE_S)
+            self._control.shutdown(socket.SHUT_WR)  # ends a container; killing its client does not
             while self._control.recv(MAX_PACKET):
                 pass
         self._control.close()
+        if self._contained:  # it removes the container, which takes a moment
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(container.REMOVE_S)
+        process.kill()
+        process.wait()
 
     def run(self, request: dict[str, Any], limits: Limits) -> Ran:
         """Run one program in a sandbox of its own; see `run_together`."""
@@ -262,38 +270,74 @@ class Sandbox:
             raise ConnectionError("it ended")
         return json.loads(data)
 
-    def _launch(self, setup: dict[str, Any], command: list[str]) -> dict[str, Any]:
+    def _launch(self, way: Way) -> dict[str, Any]:
         """Start the fork server; what it says about itself when it is ready."""
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        argument = json.dumps({**setup, "control": theirs.fileno()})
-        try:
-            self._process = subprocess.Popen(
-                [*command, argument],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                env=ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._control.close()
-            raise SandboxError(f"cannot start {command[0]}: {error}") from error
-        finally:
-            theirs.close()
-        assert self._process.stderr is not None
+        self._contained = way.strength == "container"
+        start = _start_contained if self._contained else _start
+        self._process, self._control = start(way)
         try:
             self._control.settimeout(START_DEADLINE_S)
             ready = self._receive()
             self._control.settimeout(None)
         except OSError as error:
-            self._process.kill()
-            said = self._process.stderr.read(4000).decode(errors="replace").strip()
-            raise SandboxError(said.splitlines()[-1] if said else str(error)) from error
+            raise SandboxError(_last_words(self._process, error)) from error
         finally:
+            assert self._process.stderr is not None
             self._process.stderr.close()
         return ready
+
+
+def _start(way: Way) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+    """The fork server's process and the control socket."""
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        try:
+            return _spawn(way, way.command, theirs.fileno(), ENVIRONMENT), control
+        except BaseException:
+            control.close()
+            raise
+
+
+def _start_contained(way: Way) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+    """The process of the runtime's client and the control socket, once it is connected."""
+    try:
+        container.ensure_image(way.command[0])
+    except container.ContainerError as error:
+        raise SandboxError(str(error)) from error
+    with container.meeting_point(way.command) as (listening, command):
+        process = _spawn(way, command, container.CONTROL, None)
+        try:
+            return process, container.accept(listening, process, START_DEADLINE_S)
+        except OSError as error:
+            raise SandboxError(_last_words(process, error)) from error
+
+
+def _spawn(
+    way: Way, command: list[str], control: int | str, environment: dict[str, str] | None
+) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            [*command, json.dumps({**way.setup, "control": control})],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[control] if isinstance(control, int) else [],
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SandboxError(f"cannot start {command[0]}: {error}") from error
+
+
+def _last_words(process: "subprocess.Popen[bytes]", error: OSError) -> str:
+    """Ends a process that did not start well; the last line it said, else the error."""
+    process.kill()
+    process.wait()
+    assert process.stderr is not None
+    os.set_blocking(process.stderr.fileno(), False)  # what it started may hold the other end
+    said = (process.stderr.read(4000) or b"").decode(errors="replace").strip()
+    return said.splitlines()[-1] if said else str(error)
 
 
 def _ran(one: _Running) -> Ran:
@@ -313,4 +357,7 @@ def _describe(way: Way, found: dict[str, Any], reasons: list[str]) -> str:
         user = "" if found["user_namespaces"] else ", no user namespaces"
         return f"namespaces (bubblewrap {way.command[0]}, seccomp{user})"
     why = f"; {'; '.join(reasons)}" if reasons else ""
+    if way.strength == "container":
+        abi = found["abi"]
+        return f"container ({way.command[0]}, Landlock ABI {abi}, seccomp, no private /tmp{why})"
     return f"landlock (Landlock ABI {found['abi']}, seccomp, no private /tmp{why})"
