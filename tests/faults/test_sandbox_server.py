@@ -375,6 +375,7 @@ def test_what_is_no_url_of_a_server_is_refused_at_once(url: str) -> None:
         RemoteSandbox(url)
 
 
+@pytest.mark.slow
 def test_lines_of_programs_are_judged_through_a_server(server: Server) -> None:
     line = json.dumps({"id": 1, "task": FUNCTION, "program": RIGHT})
     argv = [sys.executable, "-m", "rl", "verify", "code", "--sandbox"]
