@@ -56,9 +56,7 @@ def ways() -> list[Way]:
     namespaces: dict[str, Any] = {"namespaces": True, "uid": None, "readable": []}
     bubblewrap = find_bubblewrap()
     if bubblewrap and os.geteuid() == 0:
-        # One of its own for every sandbox: the kernel counts threads by user.
-        uid = FIRST_UID + (os.getpid() << 6) + next(_started) % 64
-        setup = {**namespaces, "uid": uid}
+        setup = {**namespaces, "uid": FIRST_UID + _own_number()}
         found.append(Way("namespaces", setup, _bubblewrap_command(bubblewrap, as_root=True)))
     if bubblewrap:
         found.append(Way("namespaces", namespaces, _bubblewrap_command(bubblewrap, as_root=False)))
@@ -110,13 +108,19 @@ def _bubblewrap_command(bubblewrap: str, *, as_root: bool) -> list[str]:
     return [*command, "--", *_python_command(there / "sandbox_inside.py")]
 
 
+def _own_number() -> int:
+    """Of every sandbox another one, for the user that it runs as: the kernel counts threads by
+    user, and programs of one sandbox must not use up those of another."""
+    return (os.getpid() << 6) + next(_started) % 64
+
+
 def _container_command(runtime: str) -> list[str]:
     here = Path(__file__).parent
     paths = [p for p in (*_interpreter_paths(), *LIBRARIES) if os.path.exists(p)]
     mounted = {path: os.path.realpath(path) for path in paths}
     mounted |= {str(INSIDE / name): str(here / name) for name in INSIDE_FILES}
     command = _python_command(INSIDE / "sandbox_inside.py")
-    return container_command(runtime, mounted, ENVIRONMENT, command)
+    return container_command(runtime, _own_number(), mounted, ENVIRONMENT, command)
 
 
 def _python_command(script: Path) -> list[str]:

@@ -35,13 +35,17 @@ def find_runtimes() -> list[str]:
 
 
 def container_command(
-    runtime: str, mounted: Mapping[str, str], environment: Mapping[str, str], command: Sequence[str]
+    runtime: str,
+    number: int,
+    mounted: Mapping[str, str],
+    environment: Mapping[str, str],
+    command: Sequence[str],
 ) -> list[str]:
     """A container without network, capabilities or anything to write to.
 
-    mounted: path inside -> path on this machine.
+    number: decides which user it runs as. mounted: path inside -> path on this machine.
     """
-    uid = FIRST_UID + os.getpid() % N_UIDS  # the kernel counts threads by user
+    uid = FIRST_UID + number % N_UIDS
     words = [runtime, "run", "--rm", "--pull", "never", "--network", "none", "--ipc", "none"]
     words += ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     words += ["--pids-limit", str(PROCESSES), "--ulimit", f"nproc={PROCESSES}:{PROCESSES}"]

@@ -37,7 +37,7 @@ def run(words: list[str]) -> None:
         option = words.pop(0)
         value = "" if option in ALONE else words.pop(0)
         if option == "--mount":
-            fields = dict(part.partition("=")[::2] for part in value.split(","))
+            fields = {k: x for k, _, x in (part.partition("=") for part in value.split(","))}
             how = "--ro-bind" if "readonly" in fields else "--bind"
             command += [how, fields["src"], fields["dst"]]
         elif option == "--env":
