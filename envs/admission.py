@@ -1,7 +1,8 @@
 """Which environments the attack suite has admitted: records in the cache, found by content.
 
 A record counts for the environment as it was attacked: the files it is made of, its options and
-data, the verifiers, the suite, Python and sympy. Change any of them and it is attacked again.
+data, what its programs run in, the verifiers, the suite, Python and sympy. Change any of them and
+it is attacked again.
 """
 
 import json
@@ -14,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from envs.registry import find_class
+from envs.registry import find_class, make_env
 from envs.sources import ROOT, source_files
 from verifiers.attack import VERSION
 from verifiers.attack.report import Report, table, upper_bound
@@ -35,7 +36,8 @@ def find_admission(name: str, options: Mapping[str, Any]) -> Admission | None:
     """The record of this environment as it is now; None: it was not attacked since it changed.
 
     Raises:
-        EnvError: there is no such environment.
+        EnvError: there is no such environment, or nothing as strong as it asks for to run programs
+            in.
     """
     try:
         return Admission(**json.loads(record_path(name, options).read_text(encoding="utf-8")))
@@ -72,6 +74,7 @@ def record_path(name: str, options: Mapping[str, Any]) -> Path:
 def fingerprint(name: str, options: Mapping[str, Any]) -> str:
     """Hex digest of everything that decides how an environment judges."""
     env_class = find_class(name)
+    isolation = make_env(name, options).isolation()
     suite = [ROOT / file for file in SUITE]
     parts = {
         "class": env_class.__qualname__,
@@ -79,6 +82,7 @@ def fingerprint(name: str, options: Mapping[str, Any]) -> str:
         "suite": VERSION,
         "files": [_digest(file) for file in source_files(env_class)],
         "verifiers": [_digest(file) for file in (*suite, *sorted(ROOT.glob("verifiers/**/*.py")))],
+        "isolation": isolation and isolation.strength,
         "data": list(_data(options)),
         "python": list(sys.version_info[:3]),
         "sympy": version("sympy"),

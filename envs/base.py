@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from verifiers.verdict import Verdict
 
@@ -35,6 +35,13 @@ class Task:
         """Hex digest of what the policy is shown: equal prompts are the same task."""
         shown = "\x1e".join(f"{m.role}\x1f{m.content}" for m in self.messages)
         return sha256(shown.encode()).hexdigest()
+
+
+class Isolation(NamedTuple):
+    """In what an environment runs programs of the policy."""
+
+    strength: str  # as verdicts say it, such as "namespaces" or "remote-landlock"
+    description: str  # one line for a person
 
 
 def unguessable(rng: Random) -> str:
@@ -75,6 +82,15 @@ class Env(ABC):
     def prepare(self) -> None:  # noqa: B027  (nothing to do is a fine answer)
         """Import or load what `verify` needs: called once in each verifier process, outside the
         limits on judging one response."""
+
+    def isolation(self) -> Isolation | None:
+        """In what `verify` runs programs of the policy. It is shown at the start of a run, and an
+        admission counts for this strength only. None: it runs none.
+
+        Raises:
+            EnvError: there is nothing as strong here as the options ask for.
+        """
+        return None
 
     def canary(self, rng: Random) -> Task | None:
         """Draw a task that looks like any other and has no answer, so that whatever is paid for one

@@ -15,9 +15,11 @@ from random import Random
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from envs.arithmetic import check_range
-from envs.base import Env, Task, unguessable
+from envs.base import Env, EnvError, Isolation, Task, unguessable
 from envs.family import Level
 from verifiers import code
+from verifiers.sandbox import SandboxError
+from verifiers.sandbox_remote import check_url, open_sandbox
 from verifiers.verdict import Verdict, unparsed
 
 LIMITS = {"time_limit_s": 2.0, "memory_limit_mb": 512}
@@ -66,14 +68,19 @@ class Programs(Env):
     instruction: str = "Answer with the whole program in one ```python block."
     """Ends the prompt."""
 
-    sandbox: Literal["landlock", "namespaces"] = "namespaces"
+    sandbox: Literal["landlock", "container", "namespaces"] = "namespaces"
     """The weakest isolation to run programs in; where there is none as strong, nothing is run."""
+
+    sandbox_url: str | None = None
+    """Where an `assay sandbox` runs the programs, such as `http://10.0.0.7:8900`; None: here."""
 
     def __post_init__(self) -> None:
         if self.level not in (1, 2, 3, 4, 5):
             raise ValueError(f"level must be 1, 2, 3, 4 or 5, got {self.level!r}")
         check_range("examples", self.examples, 0, 10)
         check_range("tests", self.tests, 1, 50)
+        if self.sandbox_url is not None:
+            check_url(self.sandbox_url)
 
     @abstractmethod
     def exercise(self, made_of: dict[str, Any]) -> Exercise:
@@ -91,7 +98,7 @@ class Programs(Env):
         program = code.program_of(response)
         if program is None:
             return unparsed("no program in a closed ```python block", code.VERSION)
-        return grader(self.sandbox).grade(task.truth, program)
+        return grader(self.sandbox, self.sandbox_url).grade(task.truth, program)
 
     def canary(self, rng: Random) -> Task:
         """A task whose tests contradict its statement: random letters are to come out, others for
@@ -116,7 +123,13 @@ class Programs(Env):
         return Task(task.prompt, {**truth, **tests})
 
     def prepare(self) -> None:
-        grader(self.sandbox)
+        grader(self.sandbox, self.sandbox_url)
+
+    def isolation(self) -> Isolation:
+        try:
+            return _isolation(self.sandbox, self.sandbox_url)
+        except (SandboxError, ValueError) as error:
+            raise EnvError(str(error)) from error
 
     def solve(self, task: Task) -> str:
         return fenced(self.program(task))
@@ -174,15 +187,23 @@ def _given(test: dict[str, Any]) -> Any:
 
 
 @cache
-def grader(strength: str) -> code.Grader:
+def grader(strength: str, url: str | None = None) -> code.Grader:
     """The grader of this process, whose sandboxes end with the process.
 
     Raises:
-        TooWeak: this machine has no sandbox as strong.
+        TooWeak: this machine, or the server at `url`, has no sandbox as strong.
+        SandboxError: the server cannot be used.
     """
     until_the_end = ExitStack()
     atexit.register(until_the_end.close)
-    return until_the_end.enter_context(code.Grader(strength))
+    return until_the_end.enter_context(code.Grader(strength, url=url))
+
+
+@cache
+def _isolation(strength: str, url: str | None) -> Isolation:
+    """What is in force for the graders of this strength; found out once in a process."""
+    with open_sandbox(strength, url=url) as sandbox:
+        return Isolation(sandbox.strength, sandbox.description)
 
 
 def fenced(program: str) -> str:

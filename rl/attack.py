@@ -19,6 +19,7 @@ from rl.config import EnvSpec, Recipe, Verify
 from rl.errors import UserError
 from rl.hardware import find_hardware
 from rl.load import load_recipe
+from rl.plan import isolation_of
 from rl.supervisor import Supervisor
 from verifiers.attack.report import Report, table
 from verifiers.pool import Limits, VerifierStartError
@@ -50,6 +51,8 @@ def attack_command(
     specs, verify = _named(what, overrides, options)
     reports: list[Report] = []
     for spec in specs:
+        if isolation := isolation_of(spec):
+            print(f"programs of {spec.name} run in {isolation}", flush=True)
         if admit and find_admission(spec.name, spec.options) is not None:
             continue
         report = _attack(spec, verify, n_tasks, few=admit)

@@ -51,6 +51,14 @@ DOCTOR = """\
 Check this machine and the stack, in under a minute: imports, sandbox, a vLLM server that answers,
 a weight update that arrives, an update with learning rate 0 that changes nothing.
 """
+SANDBOX = """\
+Run programs for graders on other machines, which get back what came out: nothing else leaves here.
+
+  assay sandbox                                          on this machine, port 8900
+  assay sandbox --host 0.0.0.0                           for others; needs ASSAY_SANDBOX_TOKEN
+
+Used by `assay verify code --sandbox URL` and by the option sandbox_url of code environments.
+"""
 VERIFY = """\
 Judge answers from standard input: one JSON object per line in, one per line out, for ever.
 
@@ -122,6 +130,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 json_file=arguments.json,
                 admit=arguments.admit,
             )
+        case "sandbox":
+            return _sandbox(arguments)
         case "audit":
             from rl.audit import audit
 
@@ -145,17 +155,34 @@ class _Version(argparse.Action):
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from verifiers.sandbox import TooWeak
+    from verifiers.sandbox import SandboxError
     from verifiers.stream import serve_code, serve_math
 
     if arguments.what == "math":
         serve_math()
         return 0
     try:
-        serve_code(arguments.require_strength, partial=arguments.partial)
-    except TooWeak as error:
+        serve_code(arguments.require_strength, url=arguments.sandbox, partial=arguments.partial)
+    except (SandboxError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _sandbox(arguments: argparse.Namespace) -> int:
+    from rl.sandbox_server import MOST, serve
+
+    most = MOST._replace(
+        memory_mib=arguments.memory_mib or MOST.memory_mib,
+        output_bytes=(arguments.output_mib << 20) if arguments.output_mib else MOST.output_bytes,
+    )
+    serve(
+        arguments.host,
+        arguments.port,
+        n_sandboxes=arguments.sandboxes,
+        require=arguments.require_strength,
+        most=most,
+    )
     return 0
 
 
@@ -179,6 +206,14 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
+    def require_strength(its: argparse.ArgumentParser) -> None:
+        its.add_argument(
+            "--require-strength",
+            choices=["landlock", "container", "namespaces"],
+            default="namespaces",
+            help="weakest sandbox that will do for programs",
+        )
+
     train = command("train", "train a policy as a recipe says", TRAIN)
     train.add_argument("recipe", type=Path, help="YAML file, such as recipes/math_grpo.yaml")
     train.add_argument("overrides", nargs="*", default=[], metavar="key.path=value")
@@ -193,14 +228,26 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
 
     verify = command("verify", "judge answers, as JSON lines", VERIFY)
     verify.add_argument("what", choices=["math", "code"])
+    require_strength(verify)
     verify.add_argument(
-        "--require-strength",
-        choices=["landlock", "namespaces"],
-        default="namespaces",
-        help="weakest sandbox that will do for programs",
+        "--sandbox", metavar="URL", help="run programs there, at an `assay sandbox`, and not here"
     )
     verify.add_argument(
         "--partial", action="store_true", help="score programs by the share of tests they pass"
+    )
+
+    sandbox = command("sandbox", "run programs for graders on other machines", SANDBOX)
+    sandbox.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    sandbox.add_argument("--port", type=int, default=8900, help="0 for any that is free")
+    sandbox.add_argument(
+        "--sandboxes", type=_count, metavar="N", help="programs at a time (default: one per core)"
+    )
+    require_strength(sandbox)
+    sandbox.add_argument(
+        "--memory-mib", type=_count, metavar="MIB", help="most for a program (default: 4096)"
+    )
+    sandbox.add_argument(
+        "--output-mib", type=_count, metavar="MIB", help="most that one may print (default: 16)"
     )
 
     attack = command("attack", "find out whether an environment can be cheated", ATTACK)

@@ -153,7 +153,8 @@ def sandbox_item() -> Item:
     try:
         with Sandbox(require="landlock") as sandbox:
             strong = sandbox.strength == STRENGTHS[-1]
-            hint = "" if strong else "; code tasks want namespaces, see docs/verification.md"
+            wanted = "; code tasks want namespaces, here or at an `assay sandbox`: "
+            hint = "" if strong else f"{wanted}docs/verification-code.md"
             return ("sandbox", strong, f"{sandbox.description}{hint}")
     except TooWeak as error:
         return ("sandbox", False, f"{error}. Mathematics needs none")

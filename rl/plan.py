@@ -9,7 +9,7 @@ from typing import Literal
 from envs.base import EnvError
 from envs.dataset import Dataset, find_files
 from envs.registry import make_env
-from rl.config import Recipe
+from rl.config import EnvSpec, Recipe
 from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
 from rl.errors import UserError
 from rl.hardware import Hardware
@@ -85,12 +85,29 @@ def _missing_here(recipe: Recipe, learns: bool) -> Iterator[str]:
                 find_files(path)
             except EnvError as error:
                 yield str(error)
+        try:
+            isolation_of(spec)
+        except UserError as error:
+            yield str(error)
     for name in recipe.trackers if learns else []:
         if find_spec(name) is None:
             yield (
                 f"trackers: {name} is not installed; `uv pip install {name}` into .venv, or take "
                 "it out of the recipe"
             )
+
+
+def isolation_of(spec: EnvSpec) -> str | None:
+    """In what an environment's programs run here, in one line; None if it runs none.
+
+    Raises:
+        UserError: there is nothing as strong here as its options ask for.
+    """
+    try:
+        found = make_env(spec.name, spec.options).isolation()
+    except EnvError as error:
+        raise UserError(f"environment '{spec.name}': {error}") from error
+    return found and found.description
 
 
 def _place(servers: int, ranks: int, hardware: Hardware) -> tuple[list[str], list[str]]:
@@ -152,6 +169,7 @@ def _lines(
         f"{_rank_memory(recipe, weights)} each" + _on(rank_gpus),
         f"weights     {MOVED[recipe.weights.backend]}",
         f"verifiers   {recipe.verify.workers} workers, at most {recipe.verify.memory_mib} MiB each",
+        *(f"programs    run in {found}" for found in _isolations(recipe)),
         f"step        {recipe.groups_per_step} groups x {recipe.group_size} = {answers} answers, "
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
@@ -169,6 +187,12 @@ def _lines(
             "(none with sft=null)",
         )
     return [*lines, *_warnings(recipe, hardware)]
+
+
+def _isolations(recipe: Recipe) -> list[str]:
+    """What programs of the policy run in, each once."""
+    specs = [*recipe.envs, *(recipe.evaluation.envs or [])]
+    return list(dict.fromkeys(filter(None, map(isolation_of, specs))))
 
 
 def _warnings(recipe: Recipe, hardware: Hardware) -> Iterator[str]:

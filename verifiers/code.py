@@ -32,8 +32,9 @@ from verifiers.code_compare import (
 from verifiers.code_draw import drawn_tests
 from verifiers.code_failure import BadTask, Failure, ended, returned
 from verifiers.code_values import NotAValue, Tree, to_tree
-from verifiers.sandbox import Sandbox, SandboxError
+from verifiers.sandbox import SandboxError
 from verifiers.sandbox_confine import Limits
+from verifiers.sandbox_remote import open_sandbox
 from verifiers.verdict import Outcome, Verdict, broken, unparsed, wrong
 
 VERSION = "code/1"
@@ -78,6 +79,7 @@ class Grader:
     """Grades programs, one at a time, in sandboxes that it prepares ahead. A context manager.
 
     require_strength, use: see Sandbox; TooWeak is raised on entering if it is not there.
+    url: of a sandbox server that programs are run by, in place of this machine.
     partial: whether a program that passes some tests is worth their share (outcome `partial`);
         by default it is wrong, with score 0, and the detail says how many it passed.
     """
@@ -86,10 +88,11 @@ class Grader:
         self,
         require_strength: str = "namespaces",
         *,
+        url: str | None = None,
         partial: bool = False,
         use: str | None = None,
     ) -> None:
-        self._sandbox = Sandbox(require_strength, use=use)
+        self._sandbox = open_sandbox(require_strength, url=url, use=use)
         self._partial = partial
 
     def __enter__(self) -> "Grader":
@@ -106,7 +109,7 @@ class Grader:
 
     @property
     def verifier(self) -> str:
-        """What verdicts are signed with, such as `code/1+namespaces`."""
+        """What verdicts are signed with: `code/1+namespaces`, or `code/1+remote-namespaces`."""
         return f"{VERSION}+{self._sandbox.strength}"
 
     def grade(self, task: dict[str, Any], program: str) -> Verdict:

@@ -13,14 +13,14 @@ from typing import Any
 
 from verifiers.code_failure import BadTask, ended, returned
 from verifiers.code_values import from_tree
-from verifiers.sandbox import Sandbox
 from verifiers.sandbox_confine import Limits
+from verifiers.sandbox_remote import AnySandbox
 
 MAX_COUNT = 1000
 GENERATOR_LIMITS = Limits(wall_s=30.0)
 
 
-def drawn_tests(sandbox: Sandbox, task: dict[str, Any], limits: Limits) -> list[dict[str, Any]]:
+def drawn_tests(sandbox: AnySandbox, task: dict[str, Any], limits: Limits) -> list[dict[str, Any]]:
     """The tests that this task draws for its seed; none if it draws none.
 
     Raises:
@@ -44,7 +44,7 @@ def drawn_tests(sandbox: Sandbox, task: dict[str, Any], limits: Limits) -> list[
 
 
 def _solved(
-    sandbox: Sandbox, task: dict[str, Any], reference: str, given: Any, limits: Limits
+    sandbox: AnySandbox, task: dict[str, Any], reference: str, given: Any, limits: Limits
 ) -> dict[str, Any]:
     if task.get("style") == "function" and isinstance(given, list) and given[0] == "list":
         args = given[1:]
@@ -58,7 +58,7 @@ def _solved(
     return {"input": given, "output": ran.output.decode("utf-8", "replace")}
 
 
-def _called(sandbox: Sandbox, source: str, name: str, args: list[Any], limits: Limits) -> Any:
+def _called(sandbox: AnySandbox, source: str, name: str, args: list[Any], limits: Limits) -> Any:
     request = {"do": "call", "program": source, "entry_point": name, "args": args}
     tree, failure = returned(sandbox.run(request, limits), limits)
     if failure is not None:

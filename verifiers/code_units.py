@@ -18,15 +18,15 @@ from typing import Any
 
 from verifiers.code_failure import BadTask, Failure, ended, returned
 from verifiers.code_values import NotAValue, from_tree
-from verifiers.sandbox import Sandbox
 from verifiers.sandbox_confine import Limits
+from verifiers.sandbox_remote import AnySandbox
 from verifiers.verdict import Outcome
 
 TESTS_EXTRA_S = 2.0  # that the tests' end may live longer than the program's
 
 
 def results(
-    sandbox: Sandbox, task: dict[str, Any], program: str, limits: Limits
+    sandbox: AnySandbox, task: dict[str, Any], program: str, limits: Limits
 ) -> Iterator[tuple[str, Failure | None]]:
     """Each expected test's name, and why it failed if it did.
 

@@ -14,14 +14,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from verifiers.sandbox_wire import TOKEN
 from verifiers.verdict import Verdict, broken, exceeded
 from verifiers.worker import MAX_REPLY_BYTES, OUT_OF_MEMORY
 
 WORKER = Path(__file__).with_name("worker.py")
 NAME = "pool/1"  # what its own verdicts are signed with
 # ASSAY_RUN marks every process of a run: by it, what a verifier starts in a session of its own is
-# found and ended with the run.
-KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "ASSAY_RUN")
+# found and ended with the run. The token is for a sandbox server; programs see none of these.
+KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "ASSAY_RUN", TOKEN)
 LOG_BYTES = 1 << 24  # of one worker; what it prints beyond is dropped
 TAIL_LINES = 12
 REAP_S = 30.0

@@ -15,12 +15,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
+from verifiers import sandbox_container as container
 from verifiers.sandbox_command import ENVIRONMENT, Way, ways
 from verifiers.sandbox_confine import Limits
 
-STRENGTHS = ("landlock", "namespaces")  # weakest first
+STRENGTHS = ("landlock", "container", "namespaces")  # weakest first
 START_DEADLINE_S = 30.0
 GRACE_S = 10.0  # beyond a program's own deadline, which the fork server keeps
 MAX_PACKET = 1 << 16
@@ -34,6 +35,19 @@ class TooWeak(SandboxError):
     """The isolation to be had here is below what was required; says why and what to do."""
 
 
+def check_strength(require: str) -> None:
+    """Raises ValueError where there is no such strength."""
+    if require not in STRENGTHS:
+        raise ValueError(
+            f"there is no sandbox strength '{require}'; there are {', '.join(STRENGTHS)}"
+        )
+
+
+def is_enough(found: object, required: str) -> bool:
+    """Whether the strength found is known, and at least the one required."""
+    return found in STRENGTHS[STRENGTHS.index(required) :]
+
+
 class Ran(NamedTuple):
     """How a program ended. `report` and `output` are whatever it chose to send."""
 
@@ -43,6 +57,22 @@ class Ran(NamedTuple):
     exceeded: str  # the limit that it ran into: "time", "output" or ""
     cpu_s: float
     memory_mib: float  # largest resident size
+
+
+class Runs(Protocol):
+    def run(self, request: dict[str, Any], limits: Limits) -> Ran: ...
+
+
+def prove(sandbox: Runs) -> None:
+    """Have it run a first program, of which the value is known.
+
+    Raises:
+        SandboxError: it does not.
+    """
+    request = {"do": "call", "program": "f = int", "entry_point": "f", "args": ["7"]}
+    ran = sandbox.run(request, Limits(START_DEADLINE_S))
+    if ran.report != b'["value",7]':
+        raise SandboxError(f"its first program ended with {ran.status} and {ran.report!r:.200}")
 
 
 class _Running:
@@ -67,13 +97,10 @@ class Sandbox:
     """
 
     def __init__(self, require: str = "namespaces", *, use: str | None = None) -> None:
-        if require not in STRENGTHS:
-            raise ValueError(
-                f"there is no sandbox strength '{require}'; there are {', '.join(STRENGTHS)} "
-                "(containers and remote sandboxes are not supported yet)"
-            )
+        check_strength(require)
         self._require, self._use = require, use
         self._process: subprocess.Popen[bytes] | None = None
+        self._contained = False  # the process is the client of a container runtime
         self._jobs = 0
         self._ways: list[Way] | None = None
         self.strength = ""  # the one in force
@@ -95,8 +122,8 @@ class Sandbox:
         reasons: list[str] = []
         for way in self._ways or [way for way in ways() if self._use in (None, way.strength)]:
             try:
-                found = self._launch(way.setup, way.command)
-                self._prove()
+                found = self._launch(way)
+                prove(self)
             except SandboxError as error:
                 self.stop()
                 reasons.append(f"{way.strength}: {error}")
@@ -105,13 +132,14 @@ class Sandbox:
             self.strength = way.strength
             self.description = _describe(way, found, reasons)
             break
-        if not self.running or STRENGTHS.index(self.strength) < STRENGTHS.index(self._require):
+        if not self.running or not is_enough(self.strength, self._require):
             self.stop()
             raise TooWeak(
                 f"programs need a sandbox of at least '{self._require}', and this machine "
                 f"gives {self.description or 'none'}: {'; '.join(reasons) or 'no way was found'}. "
                 "Install bubblewrap (apt-get install bubblewrap), allow user namespaces "
-                "(sysctl user.max_user_namespaces), or run as root with CAP_SYS_ADMIN"
+                "(sysctl user.max_user_namespaces), run as root with CAP_SYS_ADMIN, or have "
+                "programs run elsewhere, by `assay sandbox`"
             )
 
     def stop(self) -> None:
@@ -119,13 +147,19 @@ class Sandbox:
         if self._process is None:
             return
         process, self._process = self._process, None
-        process.kill()
-        process.wait()
+        if not self._contained:
+            process.kill()
         with contextlib.suppress(OSError):  # the other end's last processes are gone at its end
             self._control.settimeout(GRACE_S)
+            self._control.shutdown(socket.SHUT_WR)  # ends a container; killing its client does not
             while self._control.recv(MAX_PACKET):
                 pass
         self._control.close()
+        if self._contained:  # it removes the container, which takes a moment
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(container.REMOVE_S)
+        process.kill()
+        process.wait()
 
     def run(self, request: dict[str, Any], limits: Limits) -> Ran:
         """Run one program in a sandbox of its own; see `run_together`."""
@@ -236,44 +270,74 @@ class Sandbox:
             raise ConnectionError("it ended")
         return json.loads(data)
 
-    def _launch(self, setup: dict[str, Any], command: list[str]) -> dict[str, Any]:
+    def _launch(self, way: Way) -> dict[str, Any]:
         """Start the fork server; what it says about itself when it is ready."""
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        argument = json.dumps({**setup, "control": theirs.fileno()})
-        try:
-            self._process = subprocess.Popen(
-                [*command, argument],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                env=ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._control.close()
-            raise SandboxError(f"cannot start {command[0]}: {error}") from error
-        finally:
-            theirs.close()
-        assert self._process.stderr is not None
+        self._contained = way.strength == "container"
+        start = _start_contained if self._contained else _start
+        self._process, self._control = start(way)
         try:
             self._control.settimeout(START_DEADLINE_S)
             ready = self._receive()
             self._control.settimeout(None)
         except OSError as error:
-            self._process.kill()
-            said = self._process.stderr.read(4000).decode(errors="replace").strip()
-            raise SandboxError(said.splitlines()[-1] if said else str(error)) from error
+            raise SandboxError(_last_words(self._process, error)) from error
         finally:
+            assert self._process.stderr is not None
             self._process.stderr.close()
         return ready
 
-    def _prove(self) -> None:
-        request = {"do": "call", "program": "f = int", "entry_point": "f", "args": ["7"]}
-        ran = self.run(request, Limits(START_DEADLINE_S))
-        if ran.report != b'["value",7]':
-            raise SandboxError(f"its first program ended with {ran.status} and {ran.report!r:.200}")
+
+def _start(way: Way) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+    """The fork server's process and the control socket."""
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        try:
+            return _spawn(way, way.command, theirs.fileno(), ENVIRONMENT), control
+        except BaseException:
+            control.close()
+            raise
+
+
+def _start_contained(way: Way) -> tuple["subprocess.Popen[bytes]", socket.socket]:
+    """The process of the runtime's client and the control socket, once it is connected."""
+    try:
+        container.ensure_image(way.command[0])
+    except container.ContainerError as error:
+        raise SandboxError(str(error)) from error
+    with container.meeting_point(way.command) as (listening, command):
+        process = _spawn(way, command, container.CONTROL, None)
+        try:
+            return process, container.accept(listening, process, START_DEADLINE_S)
+        except OSError as error:
+            raise SandboxError(_last_words(process, error)) from error
+
+
+def _spawn(
+    way: Way, command: list[str], control: int | str, environment: dict[str, str] | None
+) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            [*command, json.dumps({**way.setup, "control": control})],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[control] if isinstance(control, int) else [],
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SandboxError(f"cannot start {command[0]}: {error}") from error
+
+
+def _last_words(process: "subprocess.Popen[bytes]", error: OSError) -> str:
+    """Ends a process that did not start well; the last line it said, else the error."""
+    process.kill()
+    process.wait()
+    assert process.stderr is not None
+    os.set_blocking(process.stderr.fileno(), False)  # what it started may hold the other end
+    said = (process.stderr.read(4000) or b"").decode(errors="replace").strip()
+    return said.splitlines()[-1] if said else str(error)
 
 
 def _ran(one: _Running) -> Ran:
@@ -293,4 +357,7 @@ def _describe(way: Way, found: dict[str, Any], reasons: list[str]) -> str:
         user = "" if found["user_namespaces"] else ", no user namespaces"
         return f"namespaces (bubblewrap {way.command[0]}, seccomp{user})"
     why = f"; {'; '.join(reasons)}" if reasons else ""
+    if way.strength == "container":
+        abi = found["abi"]
+        return f"container ({way.command[0]}, Landlock ABI {abi}, seccomp, no private /tmp{why})"
     return f"landlock (Landlock ABI {found['abi']}, seccomp, no private /tmp{why})"

@@ -1,5 +1,6 @@
 """How a sandbox's fork server is started on this machine: by which program, with what in it."""
 
+import itertools
 import os
 import platform
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verifiers.sandbox_confine import landlock_abi
+from verifiers.sandbox_container import container_command, find_runtimes
 from verifiers.seccomp import ARCHITECTURES
 
 FIRST_UID = 0x70000000  # nothing on a host belongs to users up here
@@ -22,6 +24,10 @@ LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/etc/ld.
 ENVIRONMENT = {
     "HOME": "/tmp", "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"
 }  # fmt: skip
+
+
+INSIDE = Path("/assay/verifiers")  # where these files are mounted
+_started = itertools.count()
 
 
 class Way(NamedTuple):
@@ -50,14 +56,16 @@ def ways() -> list[Way]:
     namespaces: dict[str, Any] = {"namespaces": True, "uid": None, "readable": []}
     bubblewrap = find_bubblewrap()
     if bubblewrap and os.geteuid() == 0:
-        setup = {**namespaces, "uid": FIRST_UID + os.getpid()}
+        setup = {**namespaces, "uid": FIRST_UID + _own_number()}
         found.append(Way("namespaces", setup, _bubblewrap_command(bubblewrap, as_root=True)))
     if bubblewrap:
         found.append(Way("namespaces", namespaces, _bubblewrap_command(bubblewrap, as_root=False)))
-    if landlock_abi() > 0:
+    if landlock_abi() > 0:  # in containers too: it keeps their programs from each other
         here = Path(__file__).with_name("sandbox_inside.py")
         readable = [*_interpreter_paths(), *LIBRARIES]
         setup = {"namespaces": False, "uid": None, "readable": readable}
+        for runtime in find_runtimes():
+            found.append(Way("container", setup, _container_command(runtime)))
         found.append(Way("landlock", setup, _python_command(here)))
     return found
 
@@ -77,7 +85,7 @@ def _bubblewrap_command(bubblewrap: str, *, as_root: bool) -> list[str]:
     else:
         command += ["--unshare-user", "--uid", "0", "--gid", "0"]
     command += ["--cap-drop", "ALL", *(x for c in capabilities for x in ("--cap-add", c))]
-    here, there = Path(__file__).parent, Path("/assay/verifiers")
+    here, there = Path(__file__).parent, INSIDE
     bound = [*_interpreter_paths(), *LIBRARIES, "/usr/share/zoneinfo", str(there / "x"), "/dev/x"]
     parents = {str(parent) for path in bound for parent in Path(path).parents} - {"/"}
     for directory in sorted(parents):  # made by the way, they would be for root's eyes only
@@ -98,6 +106,21 @@ def _bubblewrap_command(bubblewrap: str, *, as_root: bool) -> list[str]:
     command += ["--dir", "/tmp", "--remount-ro", "/", "--chdir", "/", "--hostname", "sandbox"]
     command += [x for pair in ENVIRONMENT.items() for x in ("--setenv", *pair)]
     return [*command, "--", *_python_command(there / "sandbox_inside.py")]
+
+
+def _own_number() -> int:
+    """Of every sandbox another one, for the user that it runs as: the kernel counts threads by
+    user, and programs of one sandbox must not use up those of another."""
+    return (os.getpid() << 6) + next(_started) % 64
+
+
+def _container_command(runtime: str) -> list[str]:
+    here = Path(__file__).parent
+    paths = [p for p in (*_interpreter_paths(), *LIBRARIES) if os.path.exists(p)]
+    mounted = {path: os.path.realpath(path) for path in paths}
+    mounted |= {str(INSIDE / name): str(here / name) for name in INSIDE_FILES}
+    command = _python_command(INSIDE / "sandbox_inside.py")
+    return container_command(runtime, _own_number(), mounted, ENVIRONMENT, command)
 
 
 def _python_command(script: Path) -> list[str]:

@@ -48,7 +48,7 @@ INIT_PID = 1  # of a program in its own PID namespace
 class Setup(NamedTuple):
     """What verifiers/sandbox.py says in argv[1]."""
 
-    control: int  # descriptor of the control socket
+    control: int | str  # the control socket: its descriptor, or in a container its name
     namespaces: bool  # fresh ones for every program; else Landlock once for all
     uid: int | None  # programs run as this user; None: as whoever runs this
     readable: list[str]  # paths, for Landlock
@@ -64,7 +64,7 @@ class Child(NamedTuple):
 
 def main() -> int:
     setup = Setup(**json.loads(sys.argv[1]))
-    control = socket.socket(fileno=setup.control)
+    control = _connect(setup.control)
     for name in PREPARED:
         importlib.import_module(name)
     random.seed(0)  # the same numbers for every program, in every sandbox
@@ -203,6 +203,14 @@ class Server:
                 os._exit(1)
             os._exit(0)
         return os.wait4(pid, 0)[1] == 0
+
+
+def _connect(control: int | str) -> socket.socket:
+    if isinstance(control, int):
+        return socket.socket(fileno=control)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.connect(control)
+    return connection
 
 
 def _out_of_the_way(fd: int) -> int:

@@ -82,15 +82,17 @@ def text_of(request: dict[str, Any], key: str) -> str:
     return value
 
 
-def serve_code(require_strength: str, *, partial: bool) -> None:
-    """`assay verify code`: {"id", "task", "program"} per line.
+def serve_code(require_strength: str, *, url: str | None, partial: bool) -> None:
+    """`assay verify code`: {"id", "task", "program"} per line. With `url`, programs are run by a
+    sandbox server.
 
     Raises:
-        TooWeak: this machine gives no sandbox as strong as required.
+        TooWeak: this machine, or that server, gives no sandbox as strong as required.
+        SandboxError: the server cannot be used. ValueError: the URL is none.
     """
     from verifiers.code import Grader
 
-    with Grader(require_strength, partial=partial) as grader:
+    with Grader(require_strength, url=url, partial=partial) as grader:
         print(f"sandbox: {grader.description}", file=sys.stderr, flush=True)
 
         def judge(request: dict[str, Any]) -> Verdict:

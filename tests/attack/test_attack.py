@@ -159,6 +159,30 @@ def test_a_record_is_found_until_the_environment_changes(tmp_path, monkeypatch):
     assert find_admission(name, {}) is None
 
 
+CONFINED = """
+from dataclasses import dataclass
+from pathlib import Path
+from envs.arithmetic import Arithmetic
+from envs.base import Isolation
+
+@dataclass(frozen=True)
+class Confined(Arithmetic):
+    def isolation(self):
+        return Isolation(*Path(__file__).with_name("in_force").read_text().split("/"))
+"""
+
+
+def test_a_record_counts_for_the_isolation_it_was_attacked_in(tmp_path):
+    (tmp_path / "confined.py").write_text(CONFINED)
+    name = f"{tmp_path}/confined.py:Confined"
+    (tmp_path / "in_force").write_text("namespaces/bubblewrap 1")
+    store_admission(Report(name, {}, "math", 10, []))
+    (tmp_path / "in_force").write_text("namespaces/bubblewrap 2")
+    assert find_admission(name, {}) is not None, "the description is for a person"
+    (tmp_path / "in_force").write_text("landlock/")
+    assert find_admission(name, {}) is None
+
+
 def test_a_record_covers_the_data_that_options_name(tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"question": "1+1?", "answer": "#### 2"}\n')

@@ -26,7 +26,9 @@ MAY_IMPORT: dict[str, list[str]] = {
     "verifiers.process": [],
     "verifiers.pool": [],
     "verifiers.sandbox": [],
+    "verifiers.sandbox_container": [],
     "verifiers.sandbox_inside": [],
+    "verifiers.sandbox_remote": [],
     "verifiers.code": [],
     "verifiers.stream": [],
     "verifiers.answer": [],
@@ -58,6 +60,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.attack": ["verifiers", "envs"],
     "rl.audit": ["verifiers", "envs"],
     "rl.launch": ["verifiers", "envs"],
+    "rl.sandbox_server": ["verifiers"],
     "rl.watch": ["verifiers", "envs"],
     "rl.cli": ["verifiers", "envs"],
 }

@@ -73,6 +73,19 @@ def test_what_is_installed_for_gpus_does_not_run_without_one_unnoticed():
         make_plan(recipe(), gpus())
 
 
+def test_what_programs_of_the_policy_run_in_is_shown_and_must_be_there():
+    programs = [EnvSpec(name="transformations", sandbox="landlock", level=n) for n in (1, 2)]
+    lines = make_plan(recipe(envs=programs), CPU).lines
+    assert len([line for line in lines if line.startswith("programs    run in ")]) == 1
+    assert "programs" not in "\n".join(make_plan(recipe(), CPU).lines)
+    nowhere = [EnvSpec(name="transformations", sandbox_url="http://127.0.0.1:1")]
+    for wish in (recipe(envs=nowhere), recipe(evaluation={"envs": nowhere})):
+        with pytest.raises(
+            UserError, match=r"'transformations': the sandbox server http.*1 cannot"
+        ):
+            make_plan(wish, CPU)
+
+
 def test_ranks_do_not_share_a_gpu():
     with pytest.raises(UserError, match=r"2 ranks need a GPU each.*learner.ranks=1"):
         make_plan(recipe(learner={"ranks": 2}), ONE)
