@@ -180,7 +180,7 @@ class Grader:
             entry_point = str(task["entry_point"])
         except (KeyError, TypeError, NotAValue) as error:
             raise BadTask(
-                f"a function test needs args (a list), expected and entry_point: {error}"
+                f"a function test needs args, expected and entry_point: {error}"
             ) from None
         request = {"do": "call", "program": program, "entry_point": entry_point, "args": args}
         ran = self._sandbox.run(request, limits)
@@ -296,8 +296,9 @@ def checker_of(task: dict[str, Any]) -> Tolerance | str | None:
             return source
         case other:
             raise BadTask(
-                f"checker {str(other)[:200]}; there are exact, float with abs and rel (numbers "
-                "from 0 to 1e300), and python with the source of check(inp, out, exp)"
+                f"checker {str(other)[:200]}; there are exact, float with abs and rel, "
+                "and python with the source of check(inp, out, exp); abs and rel are numbers "
+                "from 0 to 1e300"
             )
 
 

@@ -134,11 +134,14 @@ def targets() -> dict[str, Target]:
 
 def fuzz(target: Target, setup: Setup) -> Report:
     """N random inputs, in this process."""
-    signal.signal(signal.SIGPROF, _late)
     target.prepare()
     fuzzer, rng = Fuzzer(target, setup), Random(f"{setup.target}/{setup.seed}")
-    while not fuzzer.done:
-        fuzzer.one(rng.randbytes(rng.randint(1, target.length)))
+    before = signal.signal(signal.SIGPROF, _late)
+    try:
+        while not fuzzer.done:
+            fuzzer.one(rng.randbytes(rng.randint(1, target.length)))
+    finally:
+        signal.signal(signal.SIGPROF, before)
     return fuzzer.finish()
 
 
