@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -45,21 +44,22 @@ def interpreter_with(requirements: Sequence[str]) -> Path:
         if not (where / READY).exists():
             shutil.rmtree(where, ignore_errors=True)
             print(f"installing {' '.join(requirements)} into {where}", file=sys.stderr, flush=True)
-            venv.create(where, with_pip=True, symlinks=True)
-            _install(python, requirements)
+            _run([sys.executable, "-m", "venv", str(where)])
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--no-input"]
+            _run([*pip, *requirements])
             (where / READY).touch()
     return python
 
 
-def _install(python: Path, requirements: Sequence[str]) -> None:
-    argv = [str(python), "-m", "pip", "install", "--quiet", "--no-input", *requirements]
+def _run(argv: list[str]) -> None:
+    command = " ".join(argv)
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     except subprocess.TimeoutExpired:
-        raise NoEnvironment(f"{' '.join(argv)}: not done within {DEADLINE_S:.0f} s") from None
+        raise NoEnvironment(f"{command}: not done within {DEADLINE_S:.0f} s") from None
     if done.returncode:
-        said = "\n".join(done.stderr.strip().splitlines()[-5:])
+        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-5:])
         raise NoEnvironment(
-            f"{' '.join(argv)} ended with code {done.returncode}. It needs the package index "
-            f"that pip is configured for. Its last lines:\n{said}"
+            f"{command} ended with code {done.returncode}. It needs the package index that pip is "
+            f"configured for. Its last lines:\n{said}"
         )

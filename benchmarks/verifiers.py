@@ -14,7 +14,7 @@ from itertools import pairwise, repeat
 from pathlib import Path
 from random import Random
 
-from benchmarks.harness import Result, Row, interleave, scratch_directory
+from benchmarks.harness import BenchmarkError, Result, Row, interleave, scratch_directory
 from benchmarks.honest_answers import PAIRS, honest
 from benchmarks.math_answers import (
     PLAIN,
@@ -68,6 +68,8 @@ def verifiers(repeats: int) -> Result:
 def _mathematics(result: Result, repeats: int) -> None:
     math.preload()
     given = os.environ.get(CASES_VARIABLE)
+    if given and not Path(given).is_file():
+        raise BenchmarkError(f"{CASES_VARIABLE} is '{given}': no such file")
     labelled = cases(Path(given)) if given else {}
     with scratch_directory() as scratch, math_verify(scratch) as peer:
         for kind in PLAIN:
