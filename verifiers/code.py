@@ -49,7 +49,8 @@ BOUNDS = (
     ("output_limit_mb", 16, 0.001, 256),
 )
 
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^\s`]*)[^`\n]*$")
+# What has matched is never given back: a line of tildes with a backtick at its end took cubic time.
+_FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([^\s`]*+)[^`\n]*+$")
 _LANGUAGES = frozenset({"", "python", "py", "python3"})
 
 
@@ -175,11 +176,12 @@ class Grader:
     def _call(
         self, task: dict[str, Any], program: str, test: dict[str, Any], limits: Limits
     ) -> Failure | None:
+        checker = checker_of(task)
         try:
             expected = expected_tree(test["expected"])
             args = [to_tree(value) for value in test["args"]]
             entry_point = str(task["entry_point"])
-        except (KeyError, NotAValue) as error:
+        except (KeyError, TypeError, NotAValue) as error:
             raise BadTask(
                 f"a function test needs args, expected and entry_point: {error}"
             ) from None
@@ -188,7 +190,6 @@ class Grader:
         value, failure = returned(ran, limits)
         if failure is not None:
             return failure
-        checker = checker_of(task)
         if isinstance(checker, str):
             return self._check(checker, ["list", *args], value, expected)
         return _wrong(value_difference(expected, value, checker))
@@ -196,6 +197,7 @@ class Grader:
     def _print(
         self, task: dict[str, Any], program: str, test: dict[str, Any], limits: Limits
     ) -> Failure | None:
+        checker = checker_of(task)
         try:
             given, expected = str(test["input"]), str(test["output"])
         except KeyError as error:
@@ -204,7 +206,6 @@ class Grader:
         ran = self._sandbox.run(request, limits)
         if ran.exceeded or ran.status:
             return ended(ran, limits)
-        checker = checker_of(task)
         if isinstance(checker, str):
             try:
                 text = ran.output.decode("utf-8")
@@ -292,12 +293,20 @@ def checker_of(task: dict[str, Any]) -> Tolerance | str | None:
     match task.get("checker") or {"type": "exact"}:
         case {"type": "exact"}:
             return None
-        case {"type": "float", **options} if set(options) <= {"abs", "rel"}:
+        case {"type": "float", **options} if _are_tolerances(options):
             return Tolerance(float(options.get("abs", 0)), float(options.get("rel", 0)))
         case {"type": "python", "source": str(source)}:
             return source
         case other:
             raise BadTask(
                 f"checker {str(other)[:200]}; there are exact, float with abs and rel, "
-                "and python with the source of check(inp, out, exp)"
+                "and python with the source of check(inp, out, exp); abs and rel are numbers "
+                "from 0 to 1e300"
             )
+
+
+def _are_tolerances(options: dict[str, Any]) -> bool:
+    return set(options) <= {"abs", "rel"} and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e300
+        for value in options.values()
+    )

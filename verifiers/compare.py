@@ -27,7 +27,7 @@ def same(gold: Node, answer: Node, how: Manner) -> bool:
     Raises:
         TooLarge, Disagreement: see verifiers/algebra.py.
     """
-    if how.short_cuts and gold == answer:
+    if gold == answer:  # no short cut: what is written alike is alike, whatever work it leaves
         return True
     gold_name, gold_value = without_name(gold, gold, how)
     answer_name, answer_value = without_name(answer, gold, how)

@@ -31,7 +31,7 @@ def serve(judge: Callable[[dict[str, Any]], Verdict], lines: BinaryIO, answers: 
         name: Any = None
         try:
             request = _read(line, lines)
-            name = request.get("id")
+            name = _name(request)
             found = _answer(judge(request))
         except BadRequest as error:
             text = str(error)
@@ -52,6 +52,16 @@ def _read(line: bytes, lines: BinaryIO) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise BadRequest(f"a request is a JSON object, not {type(request).__name__}")
     return request
+
+
+def _name(request: dict[str, Any]) -> Any:
+    """The request's id, which its answer repeats."""
+    name = request.get("id")
+    try:
+        json.dumps(name, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"'id' cannot be written as JSON: {error}") from error
+    return name
 
 
 def _answer(verdict: Verdict) -> dict[str, Any]:
@@ -96,12 +106,21 @@ def serve_code(require_strength: str, *, url: str | None, partial: bool) -> None
         print(f"sandbox: {grader.description}", file=sys.stderr, flush=True)
 
         def judge(request: dict[str, Any]) -> Verdict:
-            task = request.get("task")
-            if not isinstance(task, dict):
-                raise BadRequest(f"'task' must be an object, not {type(task).__name__}")
-            return grader.grade(task, text_of(request, "program"))
+            return grader.grade(*code_job(request))
 
         serve(judge, sys.stdin.buffer, sys.stdout.buffer)
+
+
+def code_job(request: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Task and program of a request.
+
+    Raises:
+        BadRequest: it lacks one.
+    """
+    task = request.get("task")
+    if not isinstance(task, dict):
+        raise BadRequest(f"'task' must be an object, not {type(task).__name__}")
+    return task, text_of(request, "program")
 
 
 MATH_LIMITS = Limits(deadline_s=10.0, cpu_s=8.0, memory_mib=1024)
@@ -117,11 +136,20 @@ def serve_math() -> None:
         try:
 
             def judge(request: dict[str, Any]) -> Verdict:
-                job = {key: text_of(request, key) for key in ("gold", "response")}
-                if request.get("problem") is not None:
-                    job["problem"] = text_of(request, "problem")
-                return runner.run(pool.verify(job))
+                return runner.run(pool.verify(math_job(request)))
 
             serve(judge, sys.stdin.buffer, sys.stdout.buffer)
         finally:
             runner.run(pool.__aexit__())
+
+
+def math_job(request: dict[str, Any]) -> dict[str, str]:
+    """The job for `verifiers.math.judge` in a request.
+
+    Raises:
+        BadRequest: it lacks something.
+    """
+    job = {key: text_of(request, key) for key in ("gold", "response")}
+    if request.get("problem") is not None:
+        job["problem"] = text_of(request, "problem")
+    return job

@@ -1,12 +1,15 @@
 """The parts of benchmarks/ that only compute; the measurements themselves are no tests."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 
+from benchmarks.environments import NoEnvironment, interpreter_with
 from benchmarks.harness import (
     LONG,
     SHORT,
@@ -18,8 +21,11 @@ from benchmarks.harness import (
     table,
     three_digits,
 )
+from benchmarks.honest_answers import PAIRS, honest
 from benchmarks.learner import IGNORED, Pass, packed_passes, padded_passes
+from benchmarks.math_answers import PLAIN, cases, judge, plain
 from benchmarks.sampling import share
+from benchmarks.verifiers import both_ways, short_cuts
 from benchmarks.weights import Line
 from rl.batch import Batch
 
@@ -144,3 +150,46 @@ def test_a_helper_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None
         pytest.raises(BenchmarkError, match="no such model"),
     ):
         helper.ask(1)
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_plain_answers_are_accepted_just_when_they_are_right(kind: str) -> None:
+    answers = plain(kind, 30, Random(kind))
+    assert judge(answers).accepted == [answer.right for answer in answers]
+    assert len({answer.gold for answer in answers}) > 20
+
+
+def test_every_honest_answer_is_accepted_and_no_other_one() -> None:
+    answers = honest(Random(0))
+    assert judge(answers).accepted == [True] * len(PAIRS)
+    swapped = [a._replace(gold="\\text{none of these}") for a in answers]
+    assert judge(swapped).accepted == [False] * len(PAIRS)
+
+
+def test_short_cuts_change_no_verdict_on_answers_of_our_own_making() -> None:
+    answers = both_ways({})
+    assert len(answers) > 1500
+    assert short_cuts(answers[::4]).startswith("short cuts changed 0 of ")
+
+
+def test_labelled_cases_are_read_by_level_and_kind(tmp_path: Path) -> None:
+    row = {"problem": None, "gold": "7", "response": "\\boxed{7}", "level": "core"}
+    lines = [json.dumps({**row, "expect": expect}) for expect in (True, False, True)]
+    (tmp_path / "cases.jsonl").write_text("\n".join(lines) + "\n")
+    found = cases(tmp_path / "cases.jsonl")
+    assert {name: len(answers) for name, answers in found.items()} == {
+        "cases: core, honest": 2,
+        "cases: core, hostile": 1,
+    }
+
+
+@pytest.mark.slow
+def test_an_environment_that_cannot_be_installed_says_what_pip_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(NoEnvironment, match="no-such-package==1"):
+        interpreter_with(["no-such-package==1"])
+    assert not list(tmp_path.rglob("ready"))

@@ -1,5 +1,6 @@
 """Reading a program out of a response, and the parts of a task."""
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -29,6 +30,15 @@ def test_the_program_is_the_last_closed_python_block(response: str, program: str
 
 
 @pytest.mark.parametrize(
+    "line", ["~" * 50_000 + "`", " " * 50_000 + "`", "~~~" + "a" * 50_000 + "`"]
+)
+def test_a_line_that_only_looks_like_a_fence_is_read_in_linear_time(line: str) -> None:
+    begin = process_time()
+    assert program_of(f"{line}\n```\nx = 1\n```") == "x = 1\n"
+    assert process_time() - begin < 1.0  # minutes, when the pattern tried every split
+
+
+@pytest.mark.parametrize(
     ("task", "words"),
     [
         ({"time_limit_s": 0}, "time_limit_s is 0; it must be a number from 0.01 to 300"),
@@ -50,6 +60,12 @@ def test_checkers_are_exact_float_or_python() -> None:
     for bad in ({"type": "float", "absolute": 1}, {"type": "fuzzy"}, {"type": "python"}, "exact"):
         with pytest.raises(BadTask, match="there are exact, float with abs and rel, and python"):
             checker_of({"checker": bad})
+
+
+@pytest.mark.parametrize("value", ["1", None, {}, True, -1, float("nan"), 10**400])
+def test_a_tolerance_is_a_number_from_zero_up(value: object) -> None:
+    with pytest.raises(BadTask, match="abs and rel are numbers from 0 to 1e300"):
+        checker_of({"checker": {"type": "float", "rel": value}})
 
 
 def test_visible_and_hidden_tests_both_count() -> None:

@@ -159,7 +159,7 @@ EXPRESSIONS = st.recursive(
 @settings(deadline=None, max_examples=150)
 @given(EXPRESSIONS, EXPRESSIONS)
 def test_no_expression_breaks_the_verifier(gold: str, answer: str) -> None:
-    """`python -m benchmarks.fuzz_math 100000` does this at length."""
+    """`python -m benchmarks.fuzz math` does this at length."""
     for right in (gold, "\\sqrt{2}"):
         verdict = verify_math(right, f"\\boxed{{{answer}}}")
         assert verdict.outcome is not Outcome.BROKEN or right == gold
@@ -312,6 +312,13 @@ def test_no_short_cut_changes_a_verdict(gold: str) -> None:
         response = f"\\boxed{{{answer}}}"
         long_way = verify_without_short_cuts(gold, response)
         assert verify_math(gold, response).outcome is long_way.outcome, answer
+
+
+@pytest.mark.parametrize("answer", ["1+7", "001+07", "1+(7)", "7+1", "8"])
+def test_a_reference_answer_that_leaves_work_is_judged_alike_both_ways(answer: str) -> None:
+    response = f"\\boxed{{{answer}}}"
+    long_way = verify_without_short_cuts("1+7", response)
+    assert verify_math("1+7", response).outcome is long_way.outcome
 
 
 @given(st.integers(-999, 999), st.integers(1, 99), st.integers(-999, 999), st.integers(1, 99))

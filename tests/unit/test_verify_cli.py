@@ -53,6 +53,24 @@ def test_programs_are_judged_and_unreadable_lines_are_answered() -> None:
     assert all(a["t"] >= 0 for a in answers)
 
 
+def test_a_task_of_odd_parts_ends_neither_the_program_nor_the_next_request() -> None:
+    program = "def add(a, b): return a + b"
+    spoilt = [
+        {"hidden_tests": [{"args": None, "expected": 1}]},
+        {"checker": {"type": "float", "abs": {}}},
+    ]
+    answers = verify(
+        "code --require-strength landlock",
+        *({"id": 1, "task": TASK | part, "program": program} for part in spoilt),
+        b'{"id": 1e999, "task": {}, "program": "x"}\n',
+        b'{"id": ' + b"[" * 990 + b"]" * 990 + b', "task": {}, "program": "x"}\n',
+        {"id": 2, "task": TASK, "program": program},
+    )
+    assert [a["outcome"] for a in answers[:3]] == ["broken", "broken", "error"]
+    assert "'id' cannot be written as JSON" in answers[2]["error"]
+    assert answers[4]["outcome"] == "correct"
+
+
 def test_mathematics_is_judged_in_a_worker_and_unreadable_lines_are_answered() -> None:
     answers = verify(
         "math",
