@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ def find_admission(name: str, options: Mapping[str, Any]) -> Admission | None:
         EnvError: there is no such environment, or nothing as strong as it asks for to run programs
             in.
     """
+    path = record_path(name, options)
     try:
-        return Admission(**json.loads(record_path(name, options).read_text(encoding="utf-8")))
+        return Admission(**json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None  # none, or one that an older version wrote: the attack is repeated
 
@@ -91,16 +92,15 @@ def fingerprint(name: str, options: Mapping[str, Any]) -> str:
 
 
 def _digest(file: Path) -> str:
-    return sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as content:
+        return file_digest(content, "sha256").hexdigest()
 
 
 def _data(options: Mapping[str, Any]) -> Iterator[list[Any]]:
-    """Size and time of the files that options name: their content is the environment's too."""
+    """The files that options name: their content is the environment's too."""
     for value in options.values():
         if not isinstance(value, str) or len(value) > 1000 or "\0" in value:
             continue
         path = Path(value).expanduser()
         files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
-        for file in files:
-            status = file.stat()
-            yield [file.name, status.st_size, status.st_mtime_ns]
+        yield from ([file.name, _digest(file)] for file in files if file.is_file())

@@ -6,7 +6,7 @@ from math import exp, log
 from random import Random
 from typing import NamedTuple
 
-from envs.base import Env, Task, unguessable
+from envs.base import Env, Task, check_range, unguessable
 from verifiers.math import verify_math
 from verifiers.strict import verify_plain
 from verifiers.verdict import Verdict
@@ -19,12 +19,6 @@ class Slip(NamedTuple):
     column: int  # which column of it, from the right
     flips_carry: bool = False  # a carry forgotten, or one made up
     change: int = 0  # what is wrongly added to the column's result
-
-
-def check_range(option: str, value: float, low: float, high: float) -> None:
-    """Raises ValueError naming the option, the value found and what is allowed."""
-    if not low <= value <= high:
-        raise ValueError(f"{option} must be between {low} and {high}, got {value}")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from envs.base import Env, EnvError, Task
+from envs.base import Env, EnvError, NoTasks, Task
 from envs.registry import job, make_env
 from envs.sources import source_files
 from verifiers.attack import anything, mathematics, mutation, program_mutation, programs
@@ -139,6 +139,11 @@ def draw_tasks(env: Env, n: int) -> tuple[list[Task], list[str]]:
         found.setdefault(task.key, task)
         if len(found) == n:
             break
+    if len(found) < ENOUGH[env.answers]:
+        raise NoTasks(
+            f"only {len(found)} distinct training tasks in {20 * n} draws, and an attack needs "
+            f"{ENOUGH[env.answers]}: widen its options, or give it more data"
+        )
     return list(found.values()), solutions
 
 

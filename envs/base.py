@@ -49,6 +49,15 @@ def unguessable(rng: Random) -> str:
     return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=24))
 
 
+Level = Literal[1, 2, 3, 4, 5]  # how hard, where an environment has levels
+
+
+def check_range(option: str, value: float, low: float, high: float) -> None:
+    """Raises ValueError naming the option, the value found and what is allowed."""
+    if not low <= value <= high:
+        raise ValueError(f"{option} must be between {low} and {high}, got {value}")
+
+
 class EnvError(ValueError):
     """An environment's options or data are wrong, and the message says how: one line per mistake.
 

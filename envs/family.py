@@ -11,14 +11,13 @@ from fractions import Fraction
 from functools import cached_property
 from random import Random
 from string import Formatter
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from envs.base import Env, Task, unguessable
+from envs.base import Env, Level, Task, check_range, unguessable
 from verifiers import math
 from verifiers.strict import verify_plain
 from verifiers.verdict import Verdict
 
-Level = Literal[1, 2, 3, 4, 5]
 Number = TypeVar("Number", int, Fraction)
 
 SLIPS = (1, -1, 10, -10)  # by how much a step of a corrupted solution is off
@@ -101,8 +100,7 @@ class Family(Env):
     """Names of the kinds of question to draw from, all equally often."""
 
     def __post_init__(self) -> None:
-        if self.level not in (1, 2, 3, 4, 5):
-            raise ValueError(f"level must be 1, 2, 3, 4 or 5, got {self.level!r}")
+        check_range("level", self.level, 1, 5)
         if not self.kinds or not set(self.kinds) <= set(self.KINDS):
             raise ValueError(f"kinds must be some of {', '.join(self.KINDS)}, got {self.kinds!r}")
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar, Literal
 
-from envs.base import Env, Task, unguessable
-from envs.family import Level
+from envs.base import Env, Level, Task, check_range, unguessable
 from envs.pipelines import Pipeline, draw_input, draw_pipeline
 from envs.primitives import VARIABLES
 from verifiers.literal import verify_literal
@@ -29,8 +28,7 @@ class OutputPrediction(Env):
     """Ends the prompt."""
 
     def __post_init__(self) -> None:
-        if self.level not in (1, 2, 3, 4, 5):
-            raise ValueError(f"level must be 1, 2, 3, 4 or 5, got {self.level!r}")
+        check_range("level", self.level, 1, 5)
 
     def task(self, rng: Random) -> Task:
         pipeline, given = self._draw(rng)

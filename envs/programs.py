@@ -14,9 +14,7 @@ from functools import cache
 from random import Random
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from envs.arithmetic import check_range
-from envs.base import Env, EnvError, Isolation, Task, unguessable
-from envs.family import Level
+from envs.base import Env, EnvError, Isolation, Level, Task, check_range, unguessable
 from verifiers import code
 from verifiers.sandbox import SandboxError
 from verifiers.sandbox_remote import check_url, open_sandbox
@@ -75,8 +73,7 @@ class Programs(Env):
     """Where an `assay sandbox` runs the programs, such as `http://10.0.0.7:8900`; None: here."""
 
     def __post_init__(self) -> None:
-        if self.level not in (1, 2, 3, 4, 5):
-            raise ValueError(f"level must be 1, 2, 3, 4 or 5, got {self.level!r}")
+        check_range("level", self.level, 1, 5)
         check_range("examples", self.examples, 0, 10)
         check_range("tests", self.tests, 1, 50)
         if self.sandbox_url is not None:

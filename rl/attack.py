@@ -22,11 +22,11 @@ from rl.load import load_recipe
 from rl.plan import isolation_of
 from rl.supervisor import Supervisor
 from verifiers.attack.report import Report, table
-from verifiers.pool import Limits, VerifierStartError
+from verifiers.pool import VerifierStartError
 
 ATTACK_DEADLINE_S = 3600.0  # for all environments of a recipe, where none has a record yet
 REFUSED = 1  # exit code of `assay attack` when an environment was not admitted
-RECIPES = (".yaml", ".yml")
+RECIPE_SUFFIXES = (".yaml", ".yml")
 
 
 def attack_command(
@@ -48,39 +48,44 @@ def attack_command(
     Raises:
         UserError: the words do not fit together, or an environment cannot be attacked.
     """
+    if json_file is not None and not json_file.parent.is_dir():
+        raise UserError(f"--json {json_file}: there is no directory {json_file.parent}")
     specs, verify = _named(what, overrides, options)
     reports: list[Report] = []
+    refused = False
     for spec in specs:
         if isolation := isolation_of(spec):
             print(f"programs of {spec.name} run in {isolation}", flush=True)
-        if admit and find_admission(spec.name, spec.options) is not None:
+        known = find_admission(spec.name, spec.options) if admit else None
+        if known is not None:
+            refused |= not known.admitted
             continue
         report = _attack(spec, verify, n_tasks, few=admit)
         print(table(report), end="\n\n", flush=True)
         reports.append(report)
+        refused |= not report.admitted
         if n_tasks is None or n_tasks >= ENOUGH[report.answers]:
             print(f"record {store_admission(report)}", flush=True)
         else:
             print(f"no record: {n_tasks} tasks are too few, {ENOUGH[report.answers]} are enough")
     if json_file is not None:
         found = [report.to_json() for report in reports]
-        content: Any = found if what.endswith(RECIPES) else found[0]
-        json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return 0 if all(report.admitted for report in reports) else REFUSED
+        json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return REFUSED if refused else 0
 
 
 def _named(
     what: str, overrides: Sequence[str], options: Sequence[str]
 ) -> tuple[list[EnvSpec], Verify]:
     """The environments that the command line names, and the limits to judge under."""
-    if what.endswith(RECIPES):
+    if what.endswith(RECIPE_SUFFIXES):
         if options:
             raise UserError(
                 f"--option {options[0]}: the options of environments stand in the recipe {what}; "
                 f"change them with envs.0.{options[0]}"
             )
         recipe = load_recipe(Path(what), overrides, profile=find_hardware().kind)
-        return distinct(recipe), recipe.verify
+        return distinct(recipe.envs), recipe.verify
     if overrides:
         raise UserError(
             f"'{overrides[0]}' changes a key of a recipe, and '{what}' is none; options of an "
@@ -91,7 +96,10 @@ def _named(
         key, equals, value = option.partition("=")
         if not equals or not key:
             raise UserError(f"--option {option}: write it as key=value, such as digits=4")
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--option {option}: '{value}' is no YAML value: {error}") from error
     try:
         make_env(what, values)
     except EnvError as error:
@@ -99,14 +107,13 @@ def _named(
     return [EnvSpec.model_validate({"name": what, **values})], Verify()
 
 
-def distinct(recipe: Recipe) -> list[EnvSpec]:
-    """The environments that a recipe trains on, each once for equal options."""
-    by_content = {json.dumps([s.name, s.options], sort_keys=True): s for s in recipe.envs}
+def distinct(specs: Sequence[EnvSpec]) -> list[EnvSpec]:
+    """Each environment once for equal options."""
+    by_content = {json.dumps([s.name, s.options], sort_keys=True): s for s in specs}
     return list(by_content.values())
 
 
 def _attack(spec: EnvSpec, verify: Verify, n_tasks: int | None, *, few: bool) -> Report:
-    limits = Limits(verify.deadline_s, verify.cpu_s, verify.memory_mib)
     if few:
         n_tasks = ENOUGH[make_env(spec.name, spec.options).answers]
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +123,7 @@ def _attack(spec: EnvSpec, verify: Verify, n_tasks: int | None, *, few: bool) ->
                 attack(
                     spec.name,
                     spec.options,
-                    limits=limits,
+                    limits=verify.limits,
                     n_tasks=n_tasks,
                     workers=verify.workers,
                     log_path=log,
@@ -136,7 +143,7 @@ def _say(text: str) -> None:
 def plan_lines(recipe: Recipe) -> list[str]:
     """What `--dry-run` says about every environment."""
     lines = []
-    for spec in distinct(recipe):
+    for spec in distinct(recipe.envs):
         found = find_admission(spec.name, spec.options)
         said = found.summary if found else "not attacked yet; that is done before training"
         lines.append(f"attacked    {spec.name}: {said}")
@@ -153,7 +160,7 @@ def admit(supervisor: Supervisor, recipe: Recipe) -> None:
         ChildDied: the attack itself failed.
         Interrupted: the user did not want to wait.
     """
-    specs = distinct(recipe)
+    specs = distinct(recipe.envs)
     unknown = [spec for spec in specs if find_admission(spec.name, spec.options) is None]
     if unknown:
         _attack_now(supervisor, unknown)

@@ -16,7 +16,7 @@ from rl.load import read_resolved
 from rl.record import RunDirectory
 from rl.types import Stop
 from verifiers.attack.report import short
-from verifiers.pool import Limits, VerifierPool, VerifierStartError
+from verifiers.pool import VerifierPool, VerifierStartError
 from verifiers.verdict import Verdict
 
 IN_FLIGHT = 64  # answers being judged or waiting for it
@@ -66,12 +66,11 @@ def audit(run_dir: Path) -> int:
 async def _audit(run_dir: Path, recipe: Recipe) -> tuple[list[dict[str, Any]], Counter[str]]:
     counts: Counter[str] = Counter()
     changes: list[dict[str, Any]] = []
-    specs = [*distinct(recipe), *(recipe.evaluation.envs or [])]
-    limits = Limits(recipe.verify.deadline_s, recipe.verify.cpu_s, recipe.verify.memory_mib)
+    specs = distinct([*recipe.envs, *(recipe.evaluation.envs or [])])
     async with VerifierPool(
         "envs.registry:judge",
         recipe.verify.workers,
-        limits,
+        recipe.verify.limits,
         run_dir / "logs" / "audit.log",
         prepare=[{"name": spec.name, "options": spec.options} for spec in specs],
     ) as pool:

@@ -159,10 +159,17 @@ def _verify(arguments: argparse.Namespace) -> int:
     from verifiers.stream import serve_code, serve_math
 
     if arguments.what == "math":
+        if arguments.require_strength or arguments.sandbox or arguments.partial:
+            print(
+                "error: --require-strength, --sandbox and --partial are for `assay verify code`",
+                file=sys.stderr,
+            )
+            return 2
         serve_math()
         return 0
     try:
-        serve_code(arguments.require_strength, url=arguments.sandbox, partial=arguments.partial)
+        strength = arguments.require_strength or "namespaces"
+        serve_code(strength, url=arguments.sandbox, partial=arguments.partial)
     except (SandboxError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -180,7 +187,7 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         arguments.host,
         arguments.port,
         n_sandboxes=arguments.sandboxes,
-        require=arguments.require_strength,
+        require=arguments.require_strength or "namespaces",
         most=most,
     )
     return 0
@@ -210,8 +217,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
         its.add_argument(
             "--require-strength",
             choices=["landlock", "container", "namespaces"],
-            default="namespaces",
-            help="weakest sandbox that will do for programs",
+            help="weakest sandbox that will do for programs (default: namespaces)",
         )
 
     train = command("train", "train a policy as a recipe says", TRAIN)
@@ -256,11 +262,12 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     attack.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="of the environment"
     )
-    attack.add_argument("--tasks", type=_count, help="how many to attack (default: by its kind)")
-    attack.add_argument("--json", type=Path, metavar="FILE", help="write the whole report there")
-    attack.add_argument(
+    effort = attack.add_mutually_exclusive_group()
+    effort.add_argument("--tasks", type=_count, help="how many to attack (default: by its kind)")
+    effort.add_argument(
         "--admit", action="store_true", help="only what has no record yet, on few tasks"
     )
+    attack.add_argument("--json", type=Path, metavar="FILE", help="write the whole report there")
 
     audit = command("audit", "judge a run's answers again", AUDIT)
     audit.add_argument("run", type=Path, help="run directory")

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from verifiers.process import Limits
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -173,6 +175,10 @@ class Verify(Section):
 
     memory_mib: Annotated[int, Field(ge=MIN_VERIFIER_MIB)] = 2048
     """Address space of one worker."""
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.deadline_s, self.cpu_s, self.memory_mib)
 
 
 class Reward(Section):

@@ -37,7 +37,7 @@ from rl.tasks import Tasks
 from rl.train import Run, Stopped, train
 from rl.watch import Watch
 from rl.weights import WeightPublisher
-from verifiers.pool import Limits, VerifierPool, VerifierStartError
+from verifiers.pool import VerifierPool, VerifierStartError
 
 MAX_PROBE_TOKENS = 128
 SCORES = ("avg_at_k", "avg_by_env", "pass_at_k")  # of an evaluation, in the run's summary
@@ -177,12 +177,11 @@ def _second_pool(recipe: Recipe, directory: RunDirectory) -> VerifierPool:
 
 def _pool_of(entry: str, workers: int, recipe: Recipe, directory: RunDirectory) -> VerifierPool:
     specs = [*recipe.envs, *(recipe.evaluation.envs or [])]
-    limits = Limits(recipe.verify.deadline_s, recipe.verify.cpu_s, recipe.verify.memory_mib)
     return VerifierPool(
         entry,
         workers=workers,
         prepare=[{"name": s.name, "options": s.options} for s in specs],
-        limits=limits,
+        limits=recipe.verify.limits,
         log_path=directory.logs / "verifiers.log",
     )
 

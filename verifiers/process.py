@@ -35,9 +35,9 @@ class VerifierStartError(RuntimeError):
 class Limits(NamedTuple):
     """What judging one answer may use."""
 
-    deadline_s: float  # wall seconds from handing the job to a ready worker
-    cpu_s: float  # of the worker itself; processes that it starts have only the deadline
-    memory_mib: int  # address space of the worker, its imports included
+    deadline_s: float = 10.0  # wall seconds from handing the job to a ready worker
+    cpu_s: float = 5.0  # of the worker itself; processes that it starts have only the deadline
+    memory_mib: int = 2048  # address space of the worker, its imports included
 
 
 class Setup(NamedTuple):

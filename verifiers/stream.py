@@ -4,16 +4,14 @@ The first line out is {"ready": true}. A line that cannot be read gets an answer
 next one is served. Ends when the input does. `verdict` is true for the outcome `correct` alone.
 """
 
-import asyncio
 import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from verifiers.pool import Limits, VerifierPool
+from verifiers.blocking import BlockingPool
+from verifiers.pool import Limits
 from verifiers.verdict import Outcome, Verdict
 
 MAX_LINE = 1 << 28  # bytes; a longer one is not kept in memory
@@ -123,24 +121,15 @@ def code_job(request: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return task, text_of(request, "program")
 
 
-MATH_LIMITS = Limits(deadline_s=10.0, cpu_s=8.0, memory_mib=1024)
-
-
 def serve_math() -> None:
     """`assay verify math`: {"id", "problem", "gold", "response"} per line, judged in a worker
     process that is killed when an answer uses up its limits."""
-    with TemporaryDirectory(prefix="assay-verify-") as directory, asyncio.Runner() as runner:
-        log = Path(directory, "workers.log")
-        pool = VerifierPool("verifiers.math:judge", 1, MATH_LIMITS, log, prepare=[None])
-        runner.run(pool.__aenter__())
-        try:
+    with BlockingPool("verifiers.math:judge", 1, Limits(), prepare=[None]) as pool:
 
-            def judge(request: dict[str, Any]) -> Verdict:
-                return runner.run(pool.verify(math_job(request)))
+        def judge(request: dict[str, Any]) -> Verdict:
+            return pool.verify([math_job(request)])[0]
 
-            serve(judge, sys.stdin.buffer, sys.stdout.buffer)
-        finally:
-            runner.run(pool.__aexit__())
+        serve(judge, sys.stdin.buffer, sys.stdout.buffer)
 
 
 def math_job(request: dict[str, Any]) -> dict[str, str]:

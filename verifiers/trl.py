@@ -14,7 +14,6 @@ from verifiers.rules import STRICT, MathRules
 from verifiers.verdict import Outcome, Verdict
 
 ENTRIES = {"math": "verifiers.math:judge"}
-LIMITS = Limits(deadline_s=10.0, cpu_s=8.0, memory_mib=4096)
 
 
 def reward(
@@ -24,7 +23,7 @@ def reward(
     problem: str | None = None,
     rules: MathRules = STRICT,
     workers: int = 2,
-    limits: Limits = LIMITS,
+    limits: Limits = Limits(),  # noqa: B008, a tuple
 ) -> "Reward":
     """A reward function: the verdict's score, 0 to 1; None, which TRL leaves out of its means and
     advantages, when the verifier failed.

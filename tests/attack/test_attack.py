@@ -89,7 +89,7 @@ def test_a_sound_environment_is_admitted_with_its_bounds_and_remembered(tmp_path
     printed = capsys.readouterr().out
     assert "with 95 % confidence" in printed
     assert "\nadmitted\n" in printed
-    report = json.loads(file.read_text())
+    (report,) = json.loads(file.read_text())
     assert (report["env"], report["options"]) == ("arithmetic", {"digits": 2})
     assert report["admitted"] is True
     accepted, tried, bound = report["false_accepts"]
