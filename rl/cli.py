@@ -63,7 +63,7 @@ VERIFY = """\
 Judge answers from standard input: one JSON object per line in, one per line out, for ever.
 
   assay verify math      in {"id", "problem" (may be null), "gold", "response"}
-  assay verify code      in {"id", "task", "program"}; docs/verification.md describes a task
+  assay verify code      in {"id", "task", "program"}; docs/verification-code.md describes a task
 
 The first line out is {"ready": true}; then {"id", "verdict", "outcome", "reason", "t", ...}.
 """

@@ -49,7 +49,8 @@ def check_recheck(verdicts: Sequence[Verdict], limit: float) -> str | None:
     return (
         f"the environment's stricter rules refuse {refused} of the last {len(verdicts)} accepted "
         f"answers that they were asked about (the last one: {why}); "
-        f"alarms.recheck_disagreement={limit} is put up with"
+        f"alarms.recheck_disagreement={limit} is put up with. If they are right, mend "
+        "verify(); `assay audit` then shows what was paid for"
     )
 
 
@@ -63,7 +64,7 @@ def check_duplicates(groups: Sequence[Group], limit: float) -> str | None:
         return None
     return (
         f"{count / len(answers):.0%} of the answers are the same one, {answer[:SHOWN]!r}, whatever "
-        f"the task (alarms.duplicate_fraction={limit})"
+        f"the task (alarms.duplicate_fraction={limit}); samples.jsonl says whether it earns anything"
     )
 
 
@@ -91,7 +92,7 @@ def check_held_out(
     return (
         f"the reward rose from {then:.3f} to {after:.3f} since step {best['step']}, but held out "
         f"avg@{last['samples']} fell from {was['value']:.3f} to {now['value']:.3f}: what is "
-        f"learned is not the task (alarms.held_out_drop={limit})"
+        f"learned is not the task (alarms.held_out_drop={limit}); samples.jsonl shows what is paid"
     )
 
 
