@@ -64,7 +64,7 @@ def check_duplicates(groups: Sequence[Group], limit: float) -> str | None:
         return None
     return (
         f"{count / len(answers):.0%} of the answers are the same one, {answer[:SHOWN]!r}, whatever "
-        f"the task (alarms.duplicate_fraction={limit}); samples.jsonl says whether it earns anything"
+        f"the task (alarms.duplicate_fraction={limit}); samples.jsonl says what it earns"
     )
 
 
