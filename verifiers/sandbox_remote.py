@@ -17,6 +17,7 @@ from verifiers.sandbox import Ran, Sandbox, SandboxError, TooWeak, check_strengt
 from verifiers.sandbox_confine import Limits
 
 CONNECT_S = 3.0
+ABOUT_S = 10.0  # for the server to say what it is; it may be on a busy machine
 ANSWER_S = 3.0  # beyond a program's own time and its wait for a free sandbox
 MOST_OTHER_BYTES = 1 << 16  # of an answer that brings no program's output
 
@@ -55,7 +56,7 @@ class RemoteSandbox:
 
     def start(self) -> None:
         """Ask the server what it is, and have it run a first program."""
-        about = self._ask("GET", "/about", None, MOST_OTHER_BYTES, CONNECT_S)
+        about = self._ask("GET", "/about", None, MOST_OTHER_BYTES, ABOUT_S)
         found, described = about.get("strength"), about.get("description")
         most = about.get("most_request_bytes")
         if about.get("protocol") != wire.PROTOCOL or not isinstance(most, int):
