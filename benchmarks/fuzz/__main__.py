@@ -10,6 +10,7 @@ of each input, and a report. Ends with code 1 if anything was found.
 import argparse
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ COLUMNS = ("target", "what is called", "inputs", "findings", "slowest", "peak me
 
 def main() -> int:
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the child is ended too
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     chosen = {name: targets()[name] for name in arguments.targets or targets()}

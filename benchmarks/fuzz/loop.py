@@ -186,13 +186,12 @@ def rss_mib() -> float:
 def main() -> None:
     setup = Setup(**json.loads(sys.argv[1]))
     faulthandler.enable()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_GIB << 30,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_GIB << 30, MEMORY_GIB << 30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not setup.guided:
         _write(fuzz(targets()[setup.target], setup), setup)
         return
-    import atheris  # in an environment of its own
-
+    atheris: Any = import_module("atheris")  # in an environment of its own
     with atheris.instrument_imports(include=["verifiers"]):
         found = targets()[setup.target]
     fuzz_guided(found, setup, atheris)
