@@ -2,13 +2,14 @@
 grammar, arbitrary characters; and the same for the two narrow verifiers beside it."""
 
 import ast
+import re
 from zlib import crc32
 
 from benchmarks.fuzz.choices import Choices
 from benchmarks.fuzz.target import Target, require
 from verifiers import math
 from verifiers.literal import verify_literal
-from verifiers.strict import verify_number
+from verifiers.strict import verify_plain
 from verifiers.verdict import Outcome
 
 ALSO_THE_LONG_WAY = 8  # every so many-th answer is judged again, and without short cuts
@@ -130,14 +131,15 @@ def numbers(choices: Choices) -> tuple[str, str]:
 
 
 def judge_number(gold: str, response: str) -> str:
-    verdict = verify_number(gold, response)
+    verdict = verify_plain(gold, response)
     if verdict.outcome is Outcome.CORRECT:
-        require(f"{gold}" in response, f"accepted {verdict.answer!r} for {gold}")
+        digits = "".join(re.findall(r"[-\d.]", str(verdict.answer)))
+        require(float(digits) == int(gold), f"accepted {verdict.answer!r} for {gold}")
     return verdict.outcome
 
 
 TARGETS = (
     Target("math", "verify_math", answers, judge, math.preload),
     Target("literal", "verify_literal", values, judge_literal),
-    Target("strict", "verify_number", numbers, judge_number),
+    Target("strict", "verify_plain", numbers, judge_number),
 )
