@@ -103,3 +103,21 @@ def test_the_final_checkpoint_answers_alike_in_vllm_and_in_transformers(improved
             tokens[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True
         )
         assert response == answer["response"]
+
+
+def test_the_recipe_for_programs_trains_through_the_sandbox(tmp_path):
+    """Two steps of it; README.md has what sixty do."""
+    done = train(
+        tmp_path,
+        "profile=cpu",
+        "steps=2",
+        "sft.demonstrations=800",
+        "evaluation.problems=16",
+        "evaluation.samples=2",
+        recipe="recipes/code_grpo.yaml",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "programs    run in " in done.stdout
+    judged = {s["verdict"]["verifier"] for s in rows(tmp_path, "samples.jsonl")}
+    assert any(name.startswith("code/1+") for name in judged)
+    assert len(rows(tmp_path)) == 2
