@@ -36,6 +36,12 @@ def sandbox() -> Iterator[Sandbox]:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="module")
+def units() -> Iterator[Grader]:
+    with Grader("landlock") as grader:
+        yield grader
+
+
 def script(program: str, given: str = "") -> dict[str, str]:
     return {"do": "print", "program": program, "input": given}
 
@@ -258,6 +264,68 @@ def test_unit_tests_believe_nothing_but_values(program: str, outcome: Outcome, w
         verdict = grader.grade(UNITS, LIMIT + program)
         assert verdict.outcome is outcome, verdict
         assert words in verdict.detail
+
+
+LOOPS = {
+    "all": "assert all(map(f, [2, 3, 5]))",
+    "zip": "for want, found in zip([1, 4], map(f, [1, 2])): assert found == want",
+    "iter": "for found in iter(lambda: f(1), 1): assert False",
+    "next": "assert next(map(f, [1]), True)",
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "loop"),
+    [
+        *(("StopIteration", loop) for loop in LOOPS),
+        ("StopAsyncIteration", "all"),
+        ("GeneratorExit", "all"),
+        ("SystemExit", "all"),
+        ("type('StopIteration', (Exception,), {})", "all"),
+        ("UserWarning", "all"),
+    ],
+)
+def test_no_exception_of_the_program_ends_a_test_in_silence(
+    units: Grader, error: str, loop: str
+) -> None:
+    test_file = f"from solution import f\ndef test_a():\n    {LOOPS[loop]}\n"
+    task = {**UNITS, "test_file": test_file, "expected_tests": ["test_a"]}
+    verdict = units.grade(task, f"E = {error}\ndef f(x): raise E")
+    assert verdict.outcome is Outcome.WRONG, verdict
+    assert units.grade(task, "def f(x): return x * x").outcome is Outcome.CORRECT
+
+
+def test_an_exception_that_the_tests_ask_for_is_the_programs_to_raise(units: Grader) -> None:
+    asking = """
+import unittest
+from solution import f
+class Errors(unittest.TestCase):
+    def test_all(self):
+        for kind in (AssertionError, ValueError, KeyError, StopIteration):
+            with self.assertRaises(kind):
+                f(kind.__name__)
+"""
+    task = {**UNITS, "test_file": asking, "expected_tests": ["Errors.test_all"]}
+    program = "import builtins\ndef f(name): raise getattr(builtins, name)"
+    detail = units.grade(task, program).detail
+    assert "ProgramError: StopIteration" in detail, "the one that is not passed on"
+    task["test_file"] = asking.replace(", StopIteration", "")
+    assert units.grade(task, program).outcome is Outcome.CORRECT
+
+
+@pytest.mark.parametrize(
+    "test_file",
+    [
+        "async def test_a(): assert False",
+        "def test_a():\n    yield\n    assert False",
+        "class A(unittest.TestCase):\n    async def test_a(self): self.fail()",
+        "class A(unittest.TestCase):\n    def test_a(self):\n        yield\n        self.fail()",
+    ],
+)
+def test_a_unit_test_that_nobody_runs_has_not_passed(units: Grader, test_file: str) -> None:
+    name = "A.test_a" if "class A" in test_file else "test_a"
+    task = {**UNITS, "test_file": f"import unittest\n{test_file}", "expected_tests": [name]}
+    assert units.grade(task, "x = 1").outcome is Outcome.WRONG
 
 
 def test_a_skipped_or_unlisted_unit_test_does_not_count_as_passed() -> None:
