@@ -34,7 +34,7 @@ class Task:
     def key(self) -> str:
         """Hex digest of what the policy is shown: equal prompts are the same task."""
         shown = "\x1e".join(f"{m.role}\x1f{m.content}" for m in self.messages)
-        return sha256(shown.encode()).hexdigest()
+        return sha256(shown.encode(errors="surrogatepass")).hexdigest()
 
 
 class Isolation(NamedTuple):

@@ -78,8 +78,8 @@ def _collect(tests: types.ModuleType) -> dict[str, Callable[[], Any] | unittest.
 
 
 def _outcome(test: Callable[[], Any] | unittest.TestCase) -> tuple[str, str]:
-    """How a test ended, and why. One that returns something, such as the coroutine of an `async def`
-    that nobody runs, has not passed."""
+    """How a test ended, and why. One that returns something has not passed: it may be the coroutine
+    of an `async def`, which nobody runs."""
     if isinstance(test, unittest.TestCase):
         result = unittest.TestResult()
         with warnings.catch_warnings():
