@@ -30,8 +30,8 @@ from verifiers.code_compare import (
     value_difference,
 )
 from verifiers.code_draw import drawn_tests
-from verifiers.code_failure import BadTask, Failure, ended, returned
-from verifiers.code_values import NotAValue, Tree, to_tree
+from verifiers.code_failure import MAX_PARTS, BadTask, Failure, ended, returned
+from verifiers.code_values import NotAValue, Tree, to_bytes, to_tree
 from verifiers.sandbox import SandboxError
 from verifiers.sandbox_confine import Limits
 from verifiers.sandbox_remote import open_sandbox
@@ -187,7 +187,8 @@ class Grader:
             ) from None
         request = {"do": "call", "program": program, "entry_point": entry_point, "args": args}
         ran = self._sandbox.run(request, limits)
-        value, failure = returned(ran, limits)
+        # Equal values have as many parts, and none has more parts than its JSON has bytes.
+        value, failure = returned(ran, limits, max(MAX_PARTS, len(to_bytes(expected))))
         if failure is not None:
             return failure
         if isinstance(checker, str):

@@ -60,7 +60,7 @@ def _solved(
 
 def _called(sandbox: AnySandbox, source: str, name: str, args: list[Any], limits: Limits) -> Any:
     request = {"do": "call", "program": source, "entry_point": name, "args": args}
-    tree, failure = returned(sandbox.run(request, limits), limits)
+    tree, failure = returned(sandbox.run(request, limits), limits, most_parts=None)
     if failure is not None:
         raise BadTask(f"its {'generator' if name == 'draw' else 'reference'} {failure.detail}")
     return tree

@@ -7,7 +7,10 @@ import pytest
 
 from verifiers.code import checker_of, limits_of, list_tests, program_of
 from verifiers.code_compare import Tolerance
-from verifiers.code_failure import BadTask
+from verifiers.code_failure import MAX_PARTS, BadTask, returned
+from verifiers.sandbox import Ran
+from verifiers.sandbox_confine import Limits
+from verifiers.verdict import Outcome
 
 
 @pytest.mark.parametrize(
@@ -77,3 +80,13 @@ def test_visible_and_hidden_tests_both_count() -> None:
         list_tests({})
     with pytest.raises(BadTask, match="list of dictionaries"):
         list_tests({"hidden_tests": [1]})
+
+
+def test_an_answer_may_have_many_parts_only_where_the_expected_one_has() -> None:
+    limits = Limits(wall_s=1.0)
+    ran = Ran(b'["value",["list"' + b",1" * MAX_PARTS + b"]]", b"", 0, "", 0.0, 1.0)
+    _, failure = returned(ran, limits)
+    assert failure is not None
+    assert failure.outcome is Outcome.EXCEEDED
+    assert failure.detail == "returned a value of more than 250,000 parts"
+    assert returned(ran, limits, most_parts=MAX_PARTS + 1)[1] is None
