@@ -1,6 +1,7 @@
 """The sandbox itself: limits, what is left behind, and what happens when it fails."""
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -146,7 +147,7 @@ def test_a_task_that_cannot_be_used_is_broken_and_not_the_programs_fault() -> No
         for task, words in [
             ({**ADD, "style": "prose"}, "there are function, stdio and unittest"),
             ({**ADD, "hidden_tests": []}, "no visible_tests, hidden_tests or drawn_tests"),
-            ({**ADD, "hidden_tests": [{"args": [1, 2]}]}, "needs args, expected and entry_point"),
+            ({**ADD, "hidden_tests": [{"args": [1, 2]}]}, "has no expected"),
             (
                 {**ADD, "checker": {"type": "python", "source": "x"}},
                 "checker fails on the expected",
@@ -192,6 +193,41 @@ def test_a_checker_program_decides_where_many_answers_are_right() -> None:
         verdict = grader.grade(task, "def add(a, b): return 4")
         assert verdict.outcome is Outcome.WRONG
         assert "checker raised ZeroDivisionError" in verdict.detail
+
+
+def python(source: str) -> dict[str, str]:
+    return {"type": "python", "source": f"def check(inp, out, exp):\n{source}"}
+
+
+def test_a_checker_that_raises_where_no_answer_is_known_refuses_the_answer(units: Grader) -> None:
+    tests = [{"args": [1, 2], "expected": None}, {"args": [1, 2]}]
+    for test in tests:
+        task = {**ADD, "hidden_tests": [test], "checker": python("    return out > inp[0]")}
+        assert units.grade(task, RIGHT).outcome is Outcome.CORRECT
+        verdict = units.grade(task, "def add(a, b): return None")
+        assert verdict.outcome is Outcome.WRONG
+        assert "the task's checker raised TypeError" in verdict.detail
+        for source in ("def check(", "x = 1"):
+            spoilt = {**task, "checker": {"type": "python", "source": source}}
+            verdict = units.grade(spoilt, RIGHT)
+            assert verdict.outcome is Outcome.BROKEN
+            assert "its checker cannot be loaded" in verdict.detail
+
+
+def test_what_is_no_number_meets_no_checker_that_does_not_expect_it(units: Grader) -> None:
+    checker = python("    if abs(float(out) - 3) > 1e-6: return False\n    return True")
+    task = {**ADD, "checker": checker}
+    printing = {**task, "style": "stdio", "hidden_tests": [{"input": "", "output": "3"}]}
+    for text in ("nan", "-NaN"):
+        verdict = units.grade(task, f"def add(a, b): return float('{text}')")
+        assert (verdict.outcome, "not expected" in verdict.detail) == (Outcome.WRONG, True)
+        verdict = units.grade(printing, f"print('{text}')")
+        assert (verdict.outcome, "not expected" in verdict.detail) == (Outcome.WRONG, True)
+    assert units.grade(task, RIGHT).outcome is Outcome.CORRECT
+    assert units.grade(printing, "print(3.0)").outcome is Outcome.CORRECT
+    checker = python("    return out == exp or out != out and exp != exp")
+    task = {**ADD, "checker": checker, "hidden_tests": [{"args": [1, 2], "expected": math.nan}]}
+    assert units.grade(task, "def add(a, b): return float('nan')").outcome is Outcome.CORRECT
 
 
 def test_tests_are_drawn_by_seed_from_a_generator_and_a_reference() -> None:
