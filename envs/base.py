@@ -6,6 +6,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from verifiers.attack.attacker import Answers
 from verifiers.verdict import Verdict
 
 Split = Literal["train", "test"]
@@ -34,7 +35,7 @@ class Task:
     def key(self) -> str:
         """Hex digest of what the policy is shown: equal prompts are the same task."""
         shown = "\x1e".join(f"{m.role}\x1f{m.content}" for m in self.messages)
-        return sha256(shown.encode()).hexdigest()
+        return sha256(shown.encode(errors="surrogatepass")).hexdigest()
 
 
 class Isolation(NamedTuple):
@@ -72,7 +73,7 @@ class NoTasks(EnvError):
 class Env(ABC):
     """Subclass as a frozen dataclass; its fields are the environment's options in a recipe."""
 
-    answers: ClassVar[Literal["math", "text", "program"]] = "math"
+    answers: ClassVar[Answers] = "math"
     r"""What a response ends in, which decides how `assay attack` attacks it: a final answer in
     `\boxed{}` that is compared as mathematics, a text, or a program in a fenced block."""
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from envs.base import Env, Level, Task, check_range, unguessable
 from envs.pipelines import Pipeline, draw_input, draw_pipeline
 from envs.primitives import VARIABLES
+from verifiers.attack.attacker import Answers
 from verifiers.literal import verify_literal
 from verifiers.strict import verify_value
 from verifiers.verdict import Verdict
@@ -19,7 +20,7 @@ class OutputPrediction(Env):
     At level n a function has n + 1 steps. The worked solution gives the value after each.
     """
 
-    answers: ClassVar[Literal["math", "text", "program"]] = "text"
+    answers: ClassVar[Answers] = "text"
 
     level: Level = 1
     """How hard, 1 to 5: the number of steps is one more."""

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from envs.base import Env, EnvError, Isolation, Level, Task, check_range, unguessable
 from verifiers import code
+from verifiers.attack.attacker import Answers
 from verifiers.sandbox import SandboxError
 from verifiers.sandbox_remote import check_url, open_sandbox
 from verifiers.verdict import Verdict, unparsed
@@ -51,7 +52,7 @@ class Programs(Env):
     under that name, for `exercise`, `program` and `wrong_program`.
     """
 
-    answers: ClassVar[Literal["math", "text", "program"]] = "program"
+    answers: ClassVar[Answers] = "program"
 
     level: Level = 1
     """How hard, 1 to 5; the environment says what changes."""

@@ -13,6 +13,7 @@ from rl.attack import distinct
 from rl.config import Recipe
 from rl.errors import UserError
 from rl.load import read_resolved
+from rl.progress import printable
 from rl.record import RunDirectory
 from rl.types import Stop
 from verifiers.attack.report import short
@@ -51,7 +52,7 @@ def audit(run_dir: Path) -> int:
     text = "".join(json.dumps(change, ensure_ascii=False) + "\n" for change in changes)
     RunDirectory(run_dir).write_text("audit.jsonl", text)
     for change in changes[:SHOWN]:
-        print(_line(change))
+        print(printable(_line(change)))
     if len(changes) > SHOWN:
         print(f"... and {len(changes) - SHOWN} more")
     judged, skipped = counts["judged"], counts["skipped"]

@@ -1,5 +1,6 @@
 """What the user sees while a run goes on: one live line on a terminal, plain lines elsewhere."""
 
+import re
 import time
 from collections import deque
 from typing import Any
@@ -11,6 +12,15 @@ from rich.text import Text
 
 EVERY_STEP = ("sample_s", "learn_s", "publish_s")  # what the steps to come will take, too
 LINE_EVERY_S = 5.0  # between plain step lines, where there is no terminal
+
+# Control characters but tab and newline, and halves of surrogate pairs.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Text that may hold a policy's, for a terminal: what could not be written there or would steer
+    it stands as an escape such as \\x1b or \\ud800."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class Progress:
@@ -40,7 +50,7 @@ class Progress:
         self._reason, self._since, self._deadline_s = reason, time.monotonic(), deadline_s
 
     def say(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        self._console.print(Text(printable(text), style=style), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         self.say(f"WARNING: {text}", style="bold yellow")

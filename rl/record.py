@@ -23,6 +23,11 @@ from typing import Any
 from rl.config import Recipe
 from rl.errors import UserError
 
+# What the files of a run are written as. A policy, an author's verifier or a data set can put half
+# a surrogate pair into a text. UTF-8 cannot say it: it is written as \ud800, which is how JSON
+# spells it, and read back as it was.
+_ENCODING: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
+
 
 class RunDirectory:
     """Appends to the files of one run; `rewind` first drops what a resumed run will do again."""
@@ -67,7 +72,7 @@ class RunDirectory:
         """
         text = "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows)
         try:
-            with (self.path / name).open("a", encoding="utf-8") as file:
+            with (self.path / name).open("a", **_ENCODING) as file:
                 file.write(text)
         except OSError as error:
             raise self._cannot_write(name, error) from error
@@ -82,7 +87,8 @@ class RunDirectory:
         file = self.path / name
         if not file.exists():
             return []
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        with file.open(encoding="utf-8") as lines:  # splitlines() would also split at U+2028
+            return [json.loads(line) for line in lines]
 
     def evaluation(self, step: int) -> dict[str, Any] | None:
         """The row of the evaluation after `step`, if there was one."""
@@ -102,7 +108,7 @@ class RunDirectory:
         """
         temporary = self.path / f"{name}.tmp"
         try:
-            with temporary.open("w", encoding="utf-8") as file:
+            with temporary.open("w", **_ENCODING) as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

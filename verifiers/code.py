@@ -2,6 +2,7 @@
 
 A task is a dictionary:
 
+    task_id         names the task in messages; drawn tests depend on it
     style           "function" (entry_point is called), "stdio" (a script reads and prints) or
                     "unittest" (verifiers/code_units.py)
     entry_point     function style: the function's name, or "Class.method"
@@ -25,29 +26,33 @@ from typing import Any
 from verifiers import code_units
 from verifiers.code_compare import (
     Tolerance,
-    expected_tree,
+    has_no_number,
     output_difference,
+    prints_no_number,
     value_difference,
 )
 from verifiers.code_draw import drawn_tests
-from verifiers.code_failure import BadTask, Failure, ended, returned
-from verifiers.code_values import NotAValue, Tree, to_tree
+from verifiers.code_failure import MAX_PARTS, BadTask, Failure, ended, returned
+from verifiers.code_task import (
+    Case,
+    cases_of,
+    checker_of,
+    entry_point_of,
+    limits_of,
+    read_cases,
+    style_of,
+)
+from verifiers.code_values import Tree, to_bytes
+from verifiers.code_values import shown as shown_value
 from verifiers.sandbox import SandboxError
 from verifiers.sandbox_confine import Limits
 from verifiers.sandbox_remote import open_sandbox
-from verifiers.verdict import Outcome, Verdict, broken, unparsed, wrong
+from verifiers.verdict import Outcome, Verdict, broken, shown, unparsed, wrong
 
 VERSION = "code/1"
 MAX_PROGRAM = 1 << 20  # characters
-SHOWN = 500  # characters of a program that a verdict carries
+Checker = Tolerance | str | None  # a string is the source of a checker program
 CHECKER_LIMITS = Limits(wall_s=10.0)  # a checker is the task author's
-
-# key of a task, default, least, most
-BOUNDS = (
-    ("time_limit_s", 2.0, 0.01, 300.0),
-    ("memory_limit_mb", 512, 16, 1 << 16),
-    ("output_limit_mb", 16, 0.001, 256),
-)
 
 # What has matched is never given back: a line of tildes with a backtick at its end took cubic time.
 _FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([^\s`]*+)[^`\n]*+$")
@@ -130,7 +135,7 @@ class Grader:
                     self._sandbox.start()
                 return self._grade(task, program)
             except BadTask as error:
-                return broken(f"task {task.get('task_id', '?')}: {error}", self.verifier)
+                return broken(f"task {task.get('task_id', '?')!s:.100}: {error}", self.verifier)
             except SandboxError as error:
                 self._sandbox.stop()
                 if attempt == 2:
@@ -138,7 +143,7 @@ class Grader:
         raise AssertionError("unreachable")
 
     def _grade(self, task: dict[str, Any], program: str) -> Verdict:
-        shown = program if len(program) <= SHOWN else program[:SHOWN] + "..."
+        answer = shown(program)
         n_tests, passed, first = 0, 0, None
         for name, failure in self._results(task, program):
             n_tests += 1
@@ -151,68 +156,60 @@ class Grader:
             if not self._partial:
                 break
         if first is None:
-            return Verdict(Outcome.CORRECT, 1.0, shown, "", self.verifier)
+            return Verdict(Outcome.CORRECT, 1.0, answer, "", self.verifier)
         failure, detail = first
         detail = f"{detail} ({passed} passed{'' if self._partial else ' before it'})"
         if self._partial and passed:
-            return Verdict(Outcome.PARTIAL, passed / n_tests, shown, detail, self.verifier)
+            return Verdict(Outcome.PARTIAL, passed / n_tests, answer, detail, self.verifier)
         if failure.outcome is Outcome.EXCEEDED:
-            return Verdict(Outcome.EXCEEDED, 0.0, shown, detail, self.verifier)
-        return wrong(shown, detail, self.verifier)
+            return Verdict(Outcome.EXCEEDED, 0.0, answer, detail, self.verifier)
+        return wrong(answer, detail, self.verifier)
 
     def _results(self, task: dict[str, Any], program: str) -> Iterator[tuple[str, Failure | None]]:
         """Each test's name, and why it failed if it did."""
-        style, limits = task.get("style"), limits_of(task)
+        style, limits = style_of(task), limits_of(task)
         if style == "unittest":
             yield from code_units.results(self._sandbox, task, program, limits)
             return
-        if style not in ("function", "stdio"):
-            raise BadTask(f"style '{style}'; there are function, stdio and unittest")
-        run = self._call if style == "function" else self._print
-        drawn = drawn_tests(self._sandbox, task, limits)
-        for name, test in list_tests({**task, "drawn": drawn}):
-            yield name, run(task, program, test, limits)
+        checker, cases = checker_of(task), cases_of(task)
+        entry_point = entry_point_of(task) if style == "function" else ""
+        cases += read_cases("drawn", task, drawn_tests(self._sandbox, task, limits))
+        for case in cases:
+            if style == "function":
+                yield case.name, self._call(program, entry_point, case, limits, checker)
+            else:
+                yield case.name, self._print(program, case, limits, checker)
 
     def _call(
-        self, task: dict[str, Any], program: str, test: dict[str, Any], limits: Limits
+        self, program: str, entry_point: str, case: Case, limits: Limits, checker: Checker
     ) -> Failure | None:
-        checker = checker_of(task)
-        try:
-            expected = expected_tree(test["expected"])
-            args = [to_tree(value) for value in test["args"]]
-            entry_point = str(task["entry_point"])
-        except (KeyError, TypeError, NotAValue) as error:
-            raise BadTask(
-                f"a function test needs args, expected and entry_point: {error}"
-            ) from None
+        expected, args = case.expected, case.given
         request = {"do": "call", "program": program, "entry_point": entry_point, "args": args}
         ran = self._sandbox.run(request, limits)
-        value, failure = returned(ran, limits)
+        # Equal values have as many parts, and none has more parts than its JSON has bytes.
+        value, failure = returned(ran, limits, max(MAX_PARTS, len(to_bytes(expected))))
         if failure is not None:
             return failure
-        if isinstance(checker, str):
-            return self._check(checker, ["list", *args], value, expected)
-        return _wrong(value_difference(expected, value, checker))
+        if not isinstance(checker, str):
+            return _wrong(value_difference(expected, value, checker))
+        if has_no_number(value) and not has_no_number(expected):
+            return _wrong(f"returned {shown_value(value)}: NaN or infinity, which is not expected")
+        return self._check(checker, ["list", *args], value, expected)
 
-    def _print(
-        self, task: dict[str, Any], program: str, test: dict[str, Any], limits: Limits
-    ) -> Failure | None:
-        checker = checker_of(task)
-        try:
-            given, expected = str(test["input"]), str(test["output"])
-        except KeyError as error:
-            raise BadTask(f"a stdio test needs input and output: no {error}") from None
-        request = {"do": "print", "program": program, "input": given}
+    def _print(self, program: str, case: Case, limits: Limits, checker: Checker) -> Failure | None:
+        request = {"do": "print", "program": program, "input": case.given}
         ran = self._sandbox.run(request, limits)
         if ran.exceeded or ran.status:
             return ended(ran, limits)
-        if isinstance(checker, str):
-            try:
-                text = ran.output.decode("utf-8")
-            except UnicodeDecodeError:
-                return _wrong("printed bytes that are not UTF-8")
-            return self._check(checker, given, text, expected)
-        return _wrong(output_difference(expected, ran.output, checker))
+        if not isinstance(checker, str):
+            return _wrong(output_difference(case.expected, ran.output, checker))
+        try:
+            text = ran.output.decode("utf-8")
+        except UnicodeDecodeError:
+            return _wrong("printed bytes that are not UTF-8")
+        if prints_no_number(text) and not prints_no_number(case.expected or ""):
+            return _wrong("printed NaN or infinity, which is not expected")
+        return self._check(checker, case.given, text, case.expected)
 
     def _check(self, source: str, given: Tree, found: Tree, expected: Tree) -> Failure | None:
         """Ask the task's checker, in a sandbox of its own. Only `True` is a yes.
@@ -221,16 +218,28 @@ class Grader:
         hash, which would take ages to build out here.
 
         A checker that raises or exceeds its limits on this answer is asked about the expected one:
-        if it does not accept that, the task is broken, else the answer is at fault.
+        if it does not accept that, the task is broken, else the answer is at fault. Where no answer
+        is known to be right, the task is broken if its checker cannot even be loaded.
         """
         said, failure = self._ask(source, given, found, expected)
         if failure is None:
             return None if said is True else _wrong("the task's checker does not accept it")
+        if expected is None:
+            self._load(source)
+            return Failure(failure.outcome, f"the task's checker {failure.detail}")
         control, control_failure = self._ask(source, given, expected, expected)
         if control_failure is not None or control is not True:
             detail = f"its checker fails on the expected answer: {control_failure or control!r}"
             raise BadTask(detail)
         return Failure(failure.outcome, f"the task's checker {failure.detail}")
+
+    def _load(self, source: str) -> None:
+        """Raises BadTask: a checker's source fails, or defines no `check`."""
+        program = f"{source}\n\ndef loads(): return callable(check)\n"
+        request = {"do": "call", "program": program, "entry_point": "loads", "args": []}
+        found, failure = returned(self._sandbox.run(request, CHECKER_LIMITS), CHECKER_LIMITS)
+        if failure is not None or found is not True:
+            raise BadTask(f"its checker cannot be loaded: {failure.detail if failure else found!r}")
 
     def _ask(
         self, source: str, given: Tree, found: Tree, expected: Tree
@@ -242,71 +251,3 @@ class Grader:
 
 def _wrong(difference: str) -> Failure | None:
     return Failure(Outcome.WRONG, difference) if difference else None
-
-
-def limits_of(task: dict[str, Any]) -> Limits:
-    """The limits that a task sets for each of its tests.
-
-    Raises:
-        BadTask: one is no number or out of bounds.
-    """
-    found = {}
-    for key, default, low, high in BOUNDS:
-        value = task.get(key, default)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not low <= value <= high
-        ):
-            raise BadTask(f"{key} is {value!r}; it must be a number from {low:g} to {high:g}")
-        found[key] = value
-    return Limits(
-        wall_s=float(found["time_limit_s"]),
-        memory_mib=int(found["memory_limit_mb"]),
-        output_bytes=int(found["output_limit_mb"] * (1 << 20)),
-    )
-
-
-def list_tests(task: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """All tests with a name each: visible, hidden, then those drawn for this call.
-
-    Raises:
-        BadTask: there are none, or one is no dictionary.
-    """
-    found: list[tuple[str, dict[str, Any]]] = []
-    for kind, key in (("visible", "visible_tests"), ("hidden", "hidden_tests"), ("drawn", "drawn")):
-        tests = task.get(key) or []
-        if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
-            raise BadTask(f"{key} must be a list of dictionaries")
-        found += [(f"{kind} test {number}", test) for number, test in enumerate(tests, 1)]
-    if not found:
-        raise BadTask("it has no visible_tests, hidden_tests or drawn_tests")
-    return found
-
-
-def checker_of(task: dict[str, Any]) -> Tolerance | str | None:
-    """A tolerance for numbers, the source of a checker program, or None for exact equality.
-
-    Raises:
-        BadTask: no checker of that type, or one without what it needs.
-    """
-    match task.get("checker") or {"type": "exact"}:
-        case {"type": "exact"}:
-            return None
-        case {"type": "float", **options} if _are_tolerances(options):
-            return Tolerance(float(options.get("abs", 0)), float(options.get("rel", 0)))
-        case {"type": "python", "source": str(source)}:
-            return source
-        case other:
-            raise BadTask(
-                f"checker {str(other)[:200]}; there are exact, float with abs and rel, "
-                "and python with the source of check(inp, out, exp); abs and rel are numbers "
-                "from 0 to 1e300"
-            )
-
-
-def _are_tolerances(options: dict[str, Any]) -> bool:
-    return set(options) <= {"abs", "rel"} and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e300
-        for value in options.values()
-    )

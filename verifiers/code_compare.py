@@ -11,6 +11,7 @@ from verifiers.code_values import Tree, normal, shown, to_bytes, to_tree
 # Whitespace that may differ at the end of a line; every other character counts.
 _BLANKS = " \t\r\f\v"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NO_NUMBER = re.compile(r"(?<!\w)(nan|inf|infinity)(?!\w)", re.IGNORECASE)
 _LONGEST_NUMBER = 400  # characters
 
 
@@ -69,6 +70,17 @@ def output_difference(expected: str, found: bytes, tolerance: Tolerance | None) 
     if len(lines) != len(wanted):
         return f"printed {len(lines)} lines where {len(wanted)} are expected"
     return ""
+
+
+def has_no_number(tree: Tree) -> bool:
+    """Whether NaN or an infinity stands in a value, at any depth. Each comparison with NaN is
+    false, so a checker such as `if abs(out - exp) > 1e-6: return False` accepts it."""
+    return b'["float",' in to_bytes(tree)  # within a string a quote is written as \\"
+
+
+def prints_no_number(text: str) -> bool:
+    """Whether a word of an output is one that `float` reads as NaN or an infinity."""
+    return _NO_NUMBER.search(text) is not None
 
 
 def _lines(text: str) -> list[str]:

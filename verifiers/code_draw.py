@@ -31,8 +31,8 @@ def drawn_tests(sandbox: AnySandbox, task: dict[str, Any], limits: Limits) -> li
         return []
     match recipe:
         case {"generator": str(generator), "reference": str(reference), "count": int(count)}:
-            if not 1 <= count <= MAX_COUNT:
-                raise BadTask(f"drawn_tests.count is {count}; it must be from 1 to {MAX_COUNT}")
+            if isinstance(count, bool) or not 1 <= count <= MAX_COUNT:
+                raise BadTask(f"drawn_tests.count must be a number from 1 to {MAX_COUNT}")
         case _:
             raise BadTask("drawn_tests needs generator and reference (source) and count")
     tests = []
@@ -48,7 +48,7 @@ def _solved(
 ) -> dict[str, Any]:
     if task.get("style") == "function" and isinstance(given, list) and given[0] == "list":
         args = given[1:]
-        value = _called(sandbox, reference, str(task.get("entry_point")), args, limits)
+        value = _called(sandbox, reference, task["entry_point"], args, limits)
         return {"args": from_tree(given), "expected": from_tree(value)}
     if task.get("style") != "stdio" or not isinstance(given, str):
         raise BadTask("draw(seed) must return a list of arguments, or text in stdio style")
@@ -60,7 +60,7 @@ def _solved(
 
 def _called(sandbox: AnySandbox, source: str, name: str, args: list[Any], limits: Limits) -> Any:
     request = {"do": "call", "program": source, "entry_point": name, "args": args}
-    tree, failure = returned(sandbox.run(request, limits), limits)
+    tree, failure = returned(sandbox.run(request, limits), limits, most_parts=None)
     if failure is not None:
         raise BadTask(f"its {'generator' if name == 'draw' else 'reference'} {failure.detail}")
     return tree

@@ -4,10 +4,14 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 
-from verifiers.code_values import NotAValue, Tree, parse_report
+from verifiers.code_values import NotAValue, TooManyParts, Tree, parse_report
 from verifiers.sandbox import Ran
 from verifiers.sandbox_confine import Limits
 from verifiers.verdict import Outcome
+
+# Members of an answer at all depths together, where the task's own value gives no reason for more:
+# reading them takes the grader, which has no time limit of its own, about a second.
+MAX_PARTS = 250_000
 
 
 class BadTask(ValueError):
@@ -22,20 +26,25 @@ class Failure:
     detail: str
 
 
-def returned(ran: Ran, limits: Limits) -> tuple[Tree, Failure | None]:
+def returned(
+    ran: Ran, limits: Limits, most_parts: int | None = MAX_PARTS
+) -> tuple[Tree, Failure | None]:
     """The value that a run reports, in normal form, or why there is none.
 
-    The report may be anything: a program can write its own. It is read as data or not at all.
+    The report may be anything: a program can write its own. It is read as data or not at all. One
+    of more than `most_parts` is not read; None is for what an author's program reports.
     """
     if ran.exceeded or not ran.report:
         return None, ended(ran, limits)
     try:
-        what, tree = parse_report(ran.report)
+        what, tree = parse_report(ran.report, most_parts)
+    except TooManyParts as error:
+        return None, Failure(Outcome.EXCEEDED, f"returned {error}")
     except NotAValue as error:
         return None, Failure(Outcome.WRONG, f"sent {error}")
     if what == "value":
         return tree, None
-    return None, _said(what, str(tree), limits)
+    return None, _said(what, tree, limits)
 
 
 def ended(ran: Ran, limits: Limits) -> Failure:
@@ -44,9 +53,9 @@ def ended(ran: Ran, limits: Limits) -> Failure:
         return Failure(Outcome.EXCEEDED, _limit(ran.exceeded, limits))
     if ran.report:
         with suppress(NotAValue):
-            what, tree = parse_report(ran.report)
+            what, tree = parse_report(ran.report, MAX_PARTS)
             if what in ("raised", "exceeded"):
-                return _said(what, str(tree), limits)
+                return _said(what, tree, limits)
     if ran.status == -signal.SIGKILL:
         detail = "was killed by the kernel, for its CPU time or for want of memory"
         return Failure(Outcome.EXCEEDED, detail)
@@ -57,7 +66,8 @@ def ended(ran: Ran, limits: Limits) -> Failure:
     return Failure(Outcome.WRONG, "ended without returning a value")
 
 
-def _said(what: str, text: str, limits: Limits) -> Failure:
+def _said(what: str, tree: Tree, limits: Limits) -> Failure:
+    text = tree if isinstance(tree, str) else "something that is no text"
     if what == "exceeded":
         return Failure(Outcome.EXCEEDED, _limit(text, limits))
     known = {"raised": "raised", "no value": "returned"}

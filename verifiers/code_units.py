@@ -39,6 +39,8 @@ def results(
         raise BadTask("a unittest task needs its test_file as text")
     if not (isinstance(expected, list) and expected and all(isinstance(x, str) for x in expected)):
         raise BadTask("a unittest task needs expected_tests, the names of all tests of its file")
+    if len(set(expected)) < len(expected):
+        raise BadTask("expected_tests names a test twice")
     for name in expected:
         request = {"do": "test", "source": source, "module": module, "name": name}
         its_limits = limits._replace(wall_s=limits.wall_s + TESTS_EXTRA_S)

@@ -19,6 +19,7 @@ from typing import Any
 MAX_DEPTH = 100  # of nested containers; JSON's own parser gives up at a thousand
 _SMALL = 1 << 63
 _DICTS = (dict, OrderedDict, defaultdict, Counter)  # the same values, other conveniences
+_JSON = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _NAN = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 Tree = Any  # None | bool | str | int | float | list[Tree]
@@ -26,6 +27,10 @@ Tree = Any  # None | bool | str | int | float | list[Tree]
 
 class NotAValue(ValueError):
     """This is no plain data, or no tree. The message says what it is."""
+
+
+class TooManyParts(NotAValue):
+    """A value with more members, at all depths together, than were allowed."""
 
 
 def to_tree(value: Any, depth: int = 0) -> Tree:
@@ -88,21 +93,27 @@ def from_tree(tree: Tree) -> Any:
 
 
 def to_bytes(tree: Tree) -> bytes:
-    return json.dumps(tree, allow_nan=False, separators=(",", ":")).encode()
+    return _encoded(tree).encode()
 
 
-def parse_report(data: bytes) -> tuple[str, Tree]:
+def _encoded(tree: Tree) -> str:
+    # The encoder's own way to a single integer takes ten times as long.
+    return str(tree) if type(tree) is int else _JSON.encode(tree)
+
+
+def parse_report(data: bytes, most_parts: int | None = None) -> tuple[str, Tree]:
     """What a sandbox sent: `[what, tree]`, the tree in normal form, in which equal values have
     equal `to_bytes`.
 
     Total: ends for any input, in time about linear in its length (n log n where sets are sorted).
 
     Raises:
+        TooManyParts: its value has more than `most_parts`.
         NotAValue: it is nothing of the kind.
     """
     what, tree = read_message(data)
     try:
-        return what, normal(tree)
+        return what, normal(tree, most_parts)
     except RecursionError as error:
         raise NotAValue("containers nested too deep") from error
 
@@ -125,42 +136,94 @@ def read_message(data: bytes) -> tuple[str, Any]:
     return what, tree
 
 
-def normal(tree: Tree, depth: int = 0) -> Tree:
-    """The same tree with sets and dictionaries in order and no negative zero.
+def normal(tree: Tree, most_parts: int | None = None) -> Tree:
+    """The same tree with sets and dictionaries in order and no negative zero. Every part of it is
+    looked at once.
 
     Raises:
+        TooManyParts: there are more than `most_parts`.
         NotAValue: it is no tree that `to_tree` makes: unknown type, a key twice, too deep.
     """
-    if not isinstance(tree, list):
-        if isinstance(tree, int) and not -_SMALL <= tree < _SMALL:
-            raise NotAValue("a large integer that is not written in hexadecimal")
-        if isinstance(tree, float):
+    return _Normal(most_parts).form(tree)[0]
+
+
+class _Normal:
+    """Brings one tree into normal form.
+
+    Members of sets and keys of dictionaries are ordered by their JSON, which is put together from
+    that of their parts on the way up: encoding each anew at every level takes depth times size.
+    """
+
+    def __init__(self, most_parts: int | None) -> None:
+        self._most, self._parts = most_parts, 0
+
+    def form(self, tree: Tree, depth: int = 0, encode: bool = False) -> tuple[Tree, str]:
+        """A part in normal form; beside it its JSON if that is asked for, else ""."""
+        self._parts += 1
+        if self._most is not None and self._parts > self._most:
+            raise TooManyParts(f"a value of more than {self._most:,} parts")
+        if isinstance(tree, list):
+            if depth > MAX_DEPTH:
+                raise NotAValue(f"containers nested more than {MAX_DEPTH} deep")
+            name = tree[0] if tree else None
+            if name == "dict" and len(tree) % 2 == 1:
+                return _joined("dict", self._items(tree[1:], depth, encode), encode)
+            if name in ("list", "tuple"):
+                inner = [self.form(x, depth + 1, encode) for x in tree[1:]]
+                return _joined(name, inner, encode)
+            if name in ("set", "frozenset"):
+                encode_inner = encode or len(tree) > 2
+                inner = [self.form(x, depth + 1, encode_inner) for x in tree[1:]]
+                return _joined(name, [inner[i] for i in _order(inner)], encode)
+            tree = self._special(tree, depth)
+        elif isinstance(tree, int):
+            if not -_SMALL <= tree < _SMALL:
+                raise NotAValue("a large integer that is not written in hexadecimal")
+        elif isinstance(tree, float):
             if not math.isfinite(tree):  # JSON's 1e999
                 raise NotAValue("a float that is too large")
-            return tree + 0.0
-        return tree
-    if depth > MAX_DEPTH:
-        raise NotAValue(f"containers nested more than {MAX_DEPTH} deep")
-    match tree:
-        case ["list" | "tuple", *inner]:
-            return [tree[0], *(normal(x, depth + 1) for x in inner)]
-        case ["set" | "frozenset", *inner]:
-            return [tree[0], *_sorted([normal(x, depth + 1) for x in inner])]
-        case ["dict", *inner] if len(inner) % 2 == 0:
-            flat = [normal(x, depth + 1) for x in inner]
-            return ["dict", *_sorted_items(flat)]
-        case ["int", str(digits)]:
-            value = _integer(digits)
-            return value if -_SMALL <= value < _SMALL else ["int", hex(value)]
-        case ["float", "nan" | "inf" | "-inf"]:
-            return tree
-        case ["bytes", str(digits)]:
-            return ["bytes", _hexadecimal(digits).hex()]
-        case ["complex", real, imag]:
-            parts = [normal(real, depth + 1), normal(imag, depth + 1)]
-            if all(_is_float(part) for part in parts):
-                return ["complex", *parts]
-    raise NotAValue(f"no value is written as {str(tree)[:80]}")
+            tree += 0.0
+        return tree, _encoded(tree) if encode else ""
+
+    def _items(self, flat: list[Tree], depth: int, encode: bool) -> list[tuple[Tree, str]]:
+        """Keys and values of a dictionary in turn, by the order of its keys."""
+        encode_keys = encode or len(flat) > 2
+        keys = [self.form(key, depth + 1, encode_keys) for key in flat[::2]]
+        values = [self.form(value, depth + 1, encode) for value in flat[1::2]]
+        return [x for index in _order(keys) for x in (keys[index], values[index])]
+
+    def _special(self, tree: list[Tree], depth: int) -> Tree:
+        match tree:
+            case ["int", str(digits)]:
+                value = _integer(digits)
+                return value if -_SMALL <= value < _SMALL else ["int", hex(value)]
+            case ["float", "nan" | "inf" | "-inf"]:
+                return tree
+            case ["bytes", str(digits)]:
+                return ["bytes", _hexadecimal(digits).hex()]
+            case ["complex", real, imag]:
+                parts = [self.form(x, depth + 1)[0] for x in (real, imag)]
+                if all(_is_float(part) for part in parts):
+                    return ["complex", *parts]
+        begin = f"['{tree[0][:40]}'" if tree and isinstance(tree[0], str) else "[no type"
+        raise NotAValue(f"no value is written as {begin}, ...] with {len(tree) - 1:,} parts")
+
+
+def _joined(name: str, inner: list[tuple[Tree, str]], encode: bool) -> tuple[Tree, str]:
+    text = f"[{','.join([_encoded(name), *(text for _, text in inner)])}]" if encode else ""
+    return [name, *(tree for tree, _ in inner)], text
+
+
+def _order(inner: list[tuple[Tree, str]]) -> list[int]:
+    """The places of members or keys by their JSON, which one alone need not have.
+
+    Raises:
+        NotAValue: two are the same.
+    """
+    order = sorted(range(len(inner)), key=lambda index: inner[index][1])
+    if any(inner[a][1] == inner[b][1] for a, b in pairwise(order)):
+        raise NotAValue("a member twice in a set, or a key twice in a dictionary")
+    return order
 
 
 def _is_float(tree: Tree) -> bool:
@@ -183,21 +246,6 @@ def _hexadecimal(digits: str) -> bytes:
         return bytes.fromhex(digits)
     except ValueError as error:
         raise NotAValue(f"no bytes: '{digits[:40]}'") from error
-
-
-def _sorted(trees: list[Tree]) -> list[Tree]:
-    keyed = sorted((to_bytes(x), index) for index, x in enumerate(trees))
-    if any(a[0] == b[0] for a, b in pairwise(keyed)):
-        raise NotAValue("a member twice in a set, or a key twice in a dictionary")
-    return [trees[index] for _, index in keyed]
-
-
-def _sorted_items(flat: list[Tree]) -> list[Tree]:
-    keys, values = flat[::2], flat[1::2]
-    keyed = sorted((to_bytes(key), index) for index, key in enumerate(keys))
-    if any(a[0] == b[0] for a, b in pairwise(keyed)):
-        raise NotAValue("a key twice in a dictionary")
-    return [x for _, index in keyed for x in (keys[index], values[index])]
 
 
 def shown(tree: Tree, limit: int = 200) -> str:

@@ -3,11 +3,9 @@
 import re
 
 from verifiers.answer import final_answer
-from verifiers.verdict import Verdict, correct, unparsed, wrong
+from verifiers.verdict import Verdict, correct, shown, unparsed, wrong
 
 VERSION = "literal/1"
-
-SHOWN = 500  # characters of an answer that a verdict carries
 
 _TOKEN = re.compile(
     r"""\s*(?: '([^'\\\n]*)' | "([^"\\\n]*)" | (-?\d+(?:\.\d+)?|[A-Za-z]+|[][(){},:]) )\s*""",
@@ -30,11 +28,12 @@ def verify_literal(gold: str, response: str) -> Verdict:
     answer = final_answer(response)
     if not answer:
         return unparsed("no \\boxed{...} and no 'Answer: ...' with something in it", VERSION)
-    shown = answer if len(answer) <= SHOWN else answer[:SHOWN] + "..."
     found = _tokens(answer)
     if found is None:
-        return unparsed(f"'{shown}' is no Python value such as [1, 'a']", VERSION)
-    return correct(shown, VERSION) if found == expected else wrong(shown, f"not {gold}", VERSION)
+        return unparsed(f"'{shown(answer)}' is no Python value such as [1, 'a']", VERSION)
+    if found != expected:
+        return wrong(shown(answer), f"not {gold}", VERSION)
+    return correct(shown(answer), VERSION)
 
 
 def _tokens(text: str) -> list[tuple[str, str]] | None:

@@ -22,13 +22,13 @@ from verifiers.rational import TooLarge
 from verifiers.rules import STRICT, MathRules
 from verifiers.tokens import NotMathematics
 from verifiers.units import Quantity, quantity, same_kind, words
-from verifiers.verdict import Outcome, Verdict, broken, correct, exceeded, unparsed, wrong
+from verifiers.verdict import SHOWN, Outcome, Verdict, broken, correct, exceeded, unparsed, wrong
+from verifiers.verdict import shown as _shown
 
 __all__ = ["VERSION", "MathRules", "final_answer", "judge", "preload", "prepare", "verify_math"]
 
 VERSION = "math/2"
 
-SHOWN = 500  # characters of an answer that a verdict carries
 REMEMBERED = 1024  # reference answers, read once each
 
 _CHOICE = re.compile(
@@ -171,10 +171,6 @@ def _judge(reference: _Reference, answer: str, asked: Asked, how: Manner) -> Ver
     except algebra.Disagreement as error:
         return wrong(shown, f"not shown to be {reference.text[:SHOWN]}: {error}", VERSION)
     return wrong(shown, why, VERSION) if why else correct(shown, VERSION)
-
-
-def _shown(answer: str) -> str:
-    return answer if len(answer) <= SHOWN else answer[:SHOWN] + "..."
 
 
 def _difference(reference: _Reference, answer: str, asked: Asked, how: Manner) -> str:

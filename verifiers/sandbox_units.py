@@ -10,6 +10,7 @@ import builtins
 import sys
 import types
 import unittest
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +19,14 @@ from verifiers.code_values import NotAValue, from_tree, read_message, to_bytes, 
 MAX_MESSAGE = 1 << 26  # bytes
 _HEADER = 4  # bytes, the length of a message
 
+# Python ends a loop over map(), zip(), filter() or iter(f, end) in silence when these are raised
+# in it: `all(map(f, cases))` is True if f raises StopIteration.
+_SILENT = (StopIteration, StopAsyncIteration)
+
 
 class ProgramError(Exception):
-    """The program raised an exception that is not one of Python's own, or its process ended."""
+    """The program raised an exception that is not one of Python's own, or one that would end a loop
+    of the tests in silence, or its process ended."""
 
 
 def serve(program: types.ModuleType, channel: int) -> None:
@@ -72,9 +78,13 @@ def _collect(tests: types.ModuleType) -> dict[str, Callable[[], Any] | unittest.
 
 
 def _outcome(test: Callable[[], Any] | unittest.TestCase) -> tuple[str, str]:
+    """How a test ended, and why. One that returns something has not passed: it may be the coroutine
+    of an `async def`, which nobody runs."""
     if isinstance(test, unittest.TestCase):
         result = unittest.TestResult()
-        test.run(result)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".*return a value that is not None")
+            test.run(result)
         if result.skipped:
             return "skipped", str(result.skipped[0][1])
         bad = [text for _, text in [*result.failures, *result.errors]]
@@ -82,11 +92,13 @@ def _outcome(test: Callable[[], Any] | unittest.TestCase) -> tuple[str, str]:
             return "failed", bad[0].strip().splitlines()[-1] if bad else "it was to fail"
         return "passed", ""
     try:
-        test()
+        returned = test()
     except unittest.SkipTest as skip:
         return "skipped", str(skip)
     except BaseException as error:
         return "failed", _line(error)
+    if returned is not None:
+        return "failed", f"it returned a value of the type '{type(returned).__name__}'"
     return "passed", ""
 
 
@@ -109,7 +121,11 @@ class _Program(types.ModuleType):
 
 
 def _ask(stream: Any, what: str, rest: list[Any]) -> tuple[str, Any]:
-    """Raises what the program raised, if it is one of Python's own exceptions."""
+    """Raises what the program raised, if it is one of Python's own exceptions, else ProgramError.
+
+    Never one that is no error where the tests do not catch it: neither an end of iteration nor
+    SystemExit, KeyboardInterrupt, GeneratorExit (no `Exception`) or SkipTest (no built-in).
+    """
     try:
         _send(stream, [what, to_tree(rest)])
         message = _receive(stream)
@@ -126,7 +142,7 @@ def _ask(stream: Any, what: str, rest: list[Any]) -> tuple[str, Any]:
     except (ValueError, TypeError) as error:
         raise ProgramError(f"it sent {error}") from None
     known = getattr(builtins, name, None) if isinstance(name, str) else None
-    if isinstance(known, type) and issubclass(known, Exception):
+    if isinstance(known, type) and issubclass(known, Exception) and not issubclass(known, _SILENT):
         try:
             raised = known(text)
         except TypeError:  # such as UnicodeDecodeError, which takes more than a text

@@ -7,13 +7,15 @@ next one is served. Ends when the input does. `verdict` is true for the outcome 
 import json
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from verifiers.blocking import BlockingPool
 from verifiers.pool import Limits
-from verifiers.verdict import Outcome, Verdict
+from verifiers.verdict import Outcome, Verdict, broken
 
+MAX_ID = 1000  # characters of JSON
 MAX_LINE = 1 << 28  # bytes; a longer one is not kept in memory
 
 
@@ -22,7 +24,8 @@ class BadRequest(ValueError):
 
 
 def serve(judge: Callable[[dict[str, Any]], Verdict], lines: BinaryIO, answers: BinaryIO) -> None:
-    """Answer every line until there are no more. `judge` may raise BadRequest."""
+    """Answer every line until there are no more. `judge` may raise BadRequest; what else it raises
+    is a failure of the verifier, and its verdict is `broken`."""
     _say(answers, {"ready": True})
     while line := lines.readline(MAX_LINE):
         begin = time.perf_counter()
@@ -34,6 +37,9 @@ def serve(judge: Callable[[dict[str, Any]], Verdict], lines: BinaryIO, answers: 
         except BadRequest as error:
             text = str(error)
             found = {"verdict": False, "outcome": "error", "reason": text, "error": text}
+        except Exception as error:  # every line gets an answer
+            traceback.print_exc()
+            found = _answer(broken(f"the verifier raised {type(error).__name__}: {error!s:.500}"))
         _say(answers, {"id": name, **found, "t": round(time.perf_counter() - begin, 6)})
 
 
@@ -44,7 +50,7 @@ def _read(line: bytes, lines: BinaryIO) -> dict[str, Any]:
                 break
         raise BadRequest(f"a line of more than {MAX_LINE:,} bytes")
     try:
-        request = json.loads(line)
+        request = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"not a line of JSON: {str(error)[:200]}") from error
     if not isinstance(request, dict):
@@ -52,13 +58,19 @@ def _read(line: bytes, lines: BinaryIO) -> dict[str, Any]:
     return request
 
 
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
 def _name(request: dict[str, Any]) -> Any:
     """The request's id, which its answer repeats."""
     name = request.get("id")
     try:
-        json.dumps(name, allow_nan=False)
+        text = json.dumps(name, allow_nan=False)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"'id' cannot be written as JSON: {error}") from error
+    if len(text) > MAX_ID:  # one that is nested so deep could not be written into an answer
+        raise BadRequest(f"'id' takes {len(text):,} characters as JSON (at most {MAX_ID:,})")
     return name
 
 

@@ -4,6 +4,13 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+SHOWN = 500  # characters of an answer that a verdict carries
+
+
+def shown(answer: str) -> str:
+    """An answer as a verdict carries it."""
+    return answer if len(answer) <= SHOWN else answer[:SHOWN] + "..."
+
 
 class Outcome(StrEnum):
     CORRECT = "correct"

@@ -1,6 +1,7 @@
 """The sandbox itself: limits, what is left behind, and what happens when it fails."""
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -34,6 +35,12 @@ def sandbox() -> Iterator[Sandbox]:
             yield sandbox
     except TooWeak as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def units() -> Iterator[Grader]:
+    with Grader("landlock") as grader:
+        yield grader
 
 
 def script(program: str, given: str = "") -> dict[str, str]:
@@ -140,7 +147,7 @@ def test_a_task_that_cannot_be_used_is_broken_and_not_the_programs_fault() -> No
         for task, words in [
             ({**ADD, "style": "prose"}, "there are function, stdio and unittest"),
             ({**ADD, "hidden_tests": []}, "no visible_tests, hidden_tests or drawn_tests"),
-            ({**ADD, "hidden_tests": [{"args": [1, 2]}]}, "needs args, expected and entry_point"),
+            ({**ADD, "hidden_tests": [{"args": [1, 2]}]}, "has no expected"),
             (
                 {**ADD, "checker": {"type": "python", "source": "x"}},
                 "checker fails on the expected",
@@ -186,6 +193,41 @@ def test_a_checker_program_decides_where_many_answers_are_right() -> None:
         verdict = grader.grade(task, "def add(a, b): return 4")
         assert verdict.outcome is Outcome.WRONG
         assert "checker raised ZeroDivisionError" in verdict.detail
+
+
+def python(source: str) -> dict[str, str]:
+    return {"type": "python", "source": f"def check(inp, out, exp):\n{source}"}
+
+
+def test_a_checker_that_raises_where_no_answer_is_known_refuses_the_answer(units: Grader) -> None:
+    tests = [{"args": [1, 2], "expected": None}, {"args": [1, 2]}]
+    for test in tests:
+        task = {**ADD, "hidden_tests": [test], "checker": python("    return out > inp[0]")}
+        assert units.grade(task, RIGHT).outcome is Outcome.CORRECT
+        verdict = units.grade(task, "def add(a, b): return None")
+        assert verdict.outcome is Outcome.WRONG
+        assert "the task's checker raised TypeError" in verdict.detail
+        for source in ("def check(", "x = 1"):
+            spoilt = {**task, "checker": {"type": "python", "source": source}}
+            verdict = units.grade(spoilt, RIGHT)
+            assert verdict.outcome is Outcome.BROKEN
+            assert "its checker cannot be loaded" in verdict.detail
+
+
+def test_what_is_no_number_meets_no_checker_that_does_not_expect_it(units: Grader) -> None:
+    checker = python("    if abs(float(out) - 3) > 1e-6: return False\n    return True")
+    task = {**ADD, "checker": checker}
+    printing = {**task, "style": "stdio", "hidden_tests": [{"input": "", "output": "3"}]}
+    for text in ("nan", "-NaN"):
+        verdict = units.grade(task, f"def add(a, b): return float('{text}')")
+        assert (verdict.outcome, "not expected" in verdict.detail) == (Outcome.WRONG, True)
+        verdict = units.grade(printing, f"print('{text}')")
+        assert (verdict.outcome, "not expected" in verdict.detail) == (Outcome.WRONG, True)
+    assert units.grade(task, RIGHT).outcome is Outcome.CORRECT
+    assert units.grade(printing, "print(3.0)").outcome is Outcome.CORRECT
+    checker = python("    return out == exp or out != out and exp != exp")
+    task = {**ADD, "checker": checker, "hidden_tests": [{"args": [1, 2], "expected": math.nan}]}
+    assert units.grade(task, "def add(a, b): return float('nan')").outcome is Outcome.CORRECT
 
 
 def test_tests_are_drawn_by_seed_from_a_generator_and_a_reference() -> None:
@@ -258,6 +300,68 @@ def test_unit_tests_believe_nothing_but_values(program: str, outcome: Outcome, w
         verdict = grader.grade(UNITS, LIMIT + program)
         assert verdict.outcome is outcome, verdict
         assert words in verdict.detail
+
+
+LOOPS = {
+    "all": "assert all(map(f, [2, 3, 5]))",
+    "zip": "for want, found in zip([1, 4], map(f, [1, 2])): assert found == want",
+    "iter": "for found in iter(lambda: f(1), 1): assert False",
+    "next": "assert next(map(f, [1]), True)",
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "loop"),
+    [
+        *(("StopIteration", loop) for loop in LOOPS),
+        ("StopAsyncIteration", "all"),
+        ("GeneratorExit", "all"),
+        ("SystemExit", "all"),
+        ("type('StopIteration', (Exception,), {})", "all"),
+        ("UserWarning", "all"),
+    ],
+)
+def test_no_exception_of_the_program_ends_a_test_in_silence(
+    units: Grader, error: str, loop: str
+) -> None:
+    test_file = f"from solution import f\ndef test_a():\n    {LOOPS[loop]}\n"
+    task = {**UNITS, "test_file": test_file, "expected_tests": ["test_a"]}
+    verdict = units.grade(task, f"E = {error}\ndef f(x): raise E")
+    assert verdict.outcome is Outcome.WRONG, verdict
+    assert units.grade(task, "def f(x): return x * x").outcome is Outcome.CORRECT
+
+
+def test_an_exception_that_the_tests_ask_for_is_the_programs_to_raise(units: Grader) -> None:
+    asking = """
+import unittest
+from solution import f
+class Errors(unittest.TestCase):
+    def test_all(self):
+        for kind in (AssertionError, ValueError, KeyError, StopIteration):
+            with self.assertRaises(kind):
+                f(kind.__name__)
+"""
+    task = {**UNITS, "test_file": asking, "expected_tests": ["Errors.test_all"]}
+    program = "import builtins\ndef f(name): raise getattr(builtins, name)"
+    detail = units.grade(task, program).detail
+    assert "ProgramError: StopIteration" in detail, "the one that is not passed on"
+    task["test_file"] = asking.replace(", StopIteration", "")
+    assert units.grade(task, program).outcome is Outcome.CORRECT
+
+
+@pytest.mark.parametrize(
+    "test_file",
+    [
+        "async def test_a(): assert False",
+        "def test_a():\n    yield\n    assert False",
+        "class A(unittest.TestCase):\n    async def test_a(self): self.fail()",
+        "class A(unittest.TestCase):\n    def test_a(self):\n        yield\n        self.fail()",
+    ],
+)
+def test_a_unit_test_that_nobody_runs_has_not_passed(units: Grader, test_file: str) -> None:
+    name = "A.test_a" if "class A" in test_file else "test_a"
+    task = {**UNITS, "test_file": f"import unittest\n{test_file}", "expected_tests": [name]}
+    assert units.grade(task, "x = 1").outcome is Outcome.WRONG
 
 
 def test_a_skipped_or_unlisted_unit_test_does_not_count_as_passed() -> None:

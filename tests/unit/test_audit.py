@@ -82,6 +82,17 @@ def test_every_verdict_that_changed_is_listed_with_what_it_was_and_is(run_dir, c
     assert (second["then"]["outcome"], second["now"]["outcome"]) == ("broken", "correct")
 
 
+def test_half_a_surrogate_pair_is_judged_again_and_listed(run_dir, capsys):
+    half = "\ud800"
+    task = Task("11+11=?", "22")
+    group = [graded(f"{half} \\boxed{{22}}", wrong(half, half, half), task)]
+    write(run_dir, "test", group)
+    assert main(["audit", str(run_dir)]) == 1
+    assert "wrong -> correct" in capsys.readouterr().out
+    (change,) = map(json.loads, (run_dir / "audit.jsonl").read_text().splitlines())
+    assert change["then"]["detail"] == half
+
+
 def test_an_environment_that_no_longer_solves_a_stored_task_is_said(tmp_path, run_dir, capsys):
     other = Task("Twelve and thirteen?", "25")
     write(run_dir, "train", [graded("\\boxed{25}", correct("25", "math/0"), other)])

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from verifiers.code_compare import Tolerance, expected_tree, output_difference, value_difference
+from verifiers.code_compare import (
+    Tolerance,
+    expected_tree,
+    has_no_number,
+    output_difference,
+    prints_no_number,
+    value_difference,
+)
 
 CLOSE = Tolerance(absolute=1e-6, relative=1e-6)
 
@@ -86,3 +93,32 @@ def test_outputs_line_by_line(expected: str, found: bytes, same: bool) -> None:
 )
 def test_outputs_within_a_tolerance(expected: str, found: bytes, same: bool) -> None:
     assert (output_difference(expected, found, CLOSE) == "") is same
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (math.nan, True),
+        ([1.0, {"a": (-math.inf,)}], True),
+        ({math.inf}, True),
+        (complex(0, math.nan), True),
+        ([1e308, 10**400, "nan", "float", '["float",', ["float", "nan"], b"nan"], False),
+    ],
+)
+def test_what_is_no_number_is_found_at_any_depth(value: Any, found: bool) -> None:
+    assert has_no_number(expected_tree(value)) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("nan", True),
+        ("1 2 -NaN\n", True),
+        ("[1, Infinity]", True),
+        ("x=+inf;", True),
+        ("info nano 1nan nan_1 banana", False),
+        ("1" * 500, False),
+    ],
+)
+def test_a_printed_word_that_is_no_number_is_found(text: str, found: bool) -> None:
+    assert prints_no_number(text) is found

@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
-from verifiers.code import checker_of, limits_of, list_tests, program_of
+from verifiers.code import program_of
 from verifiers.code_compare import Tolerance
-from verifiers.code_failure import BadTask
+from verifiers.code_failure import MAX_PARTS, BadTask, returned
+from verifiers.code_task import cases_of, checker_of, entry_point_of, limits_of, style_of
+from verifiers.sandbox import Ran
+from verifiers.sandbox_confine import Limits
+from verifiers.verdict import Outcome
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,9 @@ def test_checkers_are_exact_float_or_python() -> None:
     assert checker_of({"checker": {"type": "exact"}}) is None
     assert checker_of({"checker": {"type": "float", "abs": 1e-6, "rel": 0}}) == Tolerance(1e-6, 0)
     assert checker_of({"checker": {"type": "python", "source": "x"}}) == "x"
-    for bad in ({"type": "float", "absolute": 1}, {"type": "fuzzy"}, {"type": "python"}, "exact"):
+    for bad in (
+        {"type": "float", "absolute": 1}, {"type": "fuzzy"}, {"type": "python"}, "exact", 5, [], {},
+    ):  # fmt: skip
         with pytest.raises(BadTask, match="there are exact, float with abs and rel, and python"):
             checker_of({"checker": bad})
 
@@ -69,11 +75,66 @@ def test_a_tolerance_is_a_number_from_zero_up(value: object) -> None:
 
 
 def test_visible_and_hidden_tests_both_count() -> None:
-    task = {"visible_tests": [{"a": 1}], "hidden_tests": [{"a": 2}, {"a": 3}]}
-    assert [name for name, _ in list_tests(task)] == [
+    one = {"args": [1], "expected": 2}
+    task = {"style": "function", "visible_tests": [one], "hidden_tests": [one, one]}
+    assert [case.name for case in cases_of(task)] == [
         "visible test 1", "hidden test 1", "hidden test 2"
     ]  # fmt: skip
-    with pytest.raises(BadTask, match="no visible_tests, hidden_tests or drawn_tests"):
-        list_tests({})
-    with pytest.raises(BadTask, match="list of dictionaries"):
-        list_tests({"hidden_tests": [1]})
+
+
+CHECKED = {"checker": {"type": "python", "source": "def check(inp, out, exp): return True"}}
+
+
+@pytest.mark.parametrize(
+    ("style", "task", "words"),
+    [
+        ("function", {}, "no visible_tests, hidden_tests or drawn_tests"),
+        ("function", {"hidden_tests": [1]}, "must be a list of dictionaries, not a list of 1"),
+        ("function", {"visible_tests": {"a": 1}}, "must be a list of dictionaries, not {a: ...}"),
+        ("function", {"hidden_tests": [{"expected": 1}]}, "hidden test 1 has no args"),
+        ("function", {"hidden_tests": [{"args": []}]}, "hidden test 1 has no expected"),
+        ("function", {"hidden_tests": [{"args": 5, "expected": 1}]}, "a list of arguments, not 5"),
+        ("function", {"hidden_tests": [{"args": "ab", "expected": 1}]}, "arguments, not 'ab'"),
+        ("function", {"hidden_tests": [{"args": {"a": 1}, "expected": 1}]}, "not {a: ...}"),
+        ("function", {"hidden_tests": [{"args": [object()], "expected": 1}]}, "no plain data"),
+        ("stdio", {"hidden_tests": [{"input": 1, "output": ""}]}, "input must be a string, not 1"),
+        ("stdio", {"hidden_tests": [{"input": "", "output": None}]}, "output must be a string"),
+        ("stdio", {"hidden_tests": [{"input": "", "output": 1}], **CHECKED}, "not 1"),
+    ],
+)
+def test_a_wrong_part_of_a_test_gets_a_sentence(
+    style: str, task: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BadTask) as error:
+        cases_of({"style": style, **task})
+    assert words.replace("no plain data", "not plain data") in str(error.value)
+
+
+def test_only_with_a_checker_may_there_be_no_expected_answer() -> None:
+    task = {"style": "function", "hidden_tests": [{"args": [1]}], **CHECKED}
+    assert cases_of(task)[0].expected is None
+    task = {"style": "stdio", "hidden_tests": [{"input": "1", "output": None}], **CHECKED}
+    assert cases_of(task)[0].expected is None
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "a b", "a.", {"a": 1}, ["f"], "f()"])
+def test_an_entry_point_is_a_name(value: object) -> None:
+    with pytest.raises(BadTask, match="function style needs the name of a function"):
+        entry_point_of({"entry_point": value})
+
+
+@pytest.mark.parametrize("value", [None, "prose", ["function"], {}, "x" * 10_000])
+def test_there_are_three_styles(value: object) -> None:
+    with pytest.raises(BadTask, match="there are function, stdio and unittest") as error:
+        style_of({"style": value})
+    assert len(str(error.value)) < 300
+
+
+def test_an_answer_may_have_many_parts_only_where_the_expected_one_has() -> None:
+    limits = Limits(wall_s=1.0)
+    ran = Ran(b'["value",["list"' + b",1" * MAX_PARTS + b"]]", b"", 0, "", 0.0, 1.0)
+    _, failure = returned(ran, limits)
+    assert failure is not None
+    assert failure.outcome is Outcome.EXCEEDED
+    assert failure.detail == "returned a value of more than 250,000 parts"
+    assert returned(ran, limits, most_parts=MAX_PARTS + 1)[1] is None

@@ -36,3 +36,10 @@ def test_half_a_line_waits_for_its_other_half(pipe):
     os.write(pipe[1], b'"text": "whole"}\n')
     (event,) = reader.read()
     assert event.content == {"text": "whole"}
+
+
+def test_any_text_goes_through_the_pipe(pipe):
+    text = "half a pair \ud800, a line\nand \u2028 one more"
+    Events(pipe[1]).warn(text)
+    (event,) = EventReader(pipe[0]).read()
+    assert event.content == {"text": text}

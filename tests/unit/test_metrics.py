@@ -3,9 +3,10 @@ import pytest
 from envs.base import Task
 from rl.batch import pack
 from rl.config import Recipe
-from rl.metrics import signs, step_row
+from rl.metrics import sample_rows, signs, step_row
+from rl.record import RunDirectory
 from rl.types import ENGINE, Completion, Graded, Rollout, Span, Stop, Update
-from verifiers.verdict import broken, correct
+from verifiers.verdict import broken, correct, wrong
 
 RECIPE = Recipe.model_validate({"model": "embedded", "envs": [{"name": "arithmetic"}]})
 UPDATE = Update(
@@ -39,3 +40,19 @@ def test_answers_cut_off_before_their_budget_met_the_end_of_the_context(lengths,
     seen = signs(9, groups, pack(groups, RECIPE), 12)
     assert seen.truncated_fraction == 1.0
     assert seen.context_ended is ended
+
+
+def test_no_text_of_a_policy_an_author_or_a_data_set_stops_the_record(tmp_path):
+    half = "half a pair: \ud800"
+    task = Task(half, {"tests": [half], half: half})
+    completion = Completion([1], [0.0], Stop.FINISHED, (Span(0, 0, 1),))
+    rollout = Rollout("arithmetic", task, [1], completion, half, {"data": half})
+    graded = Graded(rollout, wrong(half, half, half), 0.0)
+    rows = list(sample_rows(1, [[graded]], split="train", training=None))
+    directory = RunDirectory(tmp_path)
+    directory.append("samples.jsonl", rows)
+    (read,) = directory.rows("samples.jsonl")
+    assert (read["response"], read["truth"]) == (half, task.truth)
+    assert read["verdict"] == graded.verdict.to_json()
+    assert half in str(read["prompt"])
+    assert read["options"] == {"data": half}

@@ -43,6 +43,13 @@ def test_what_must_be_seen_is_printed_whole_and_unformatted():
     assert text in shown(False, lambda progress: progress.say(text))
 
 
+def test_what_a_policy_wrote_can_neither_stop_nor_steer_the_terminal():
+    file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    Progress(1, Console(file=file)).warn("it said \ud800 \x1b[2J \x9b \r ä\nc")
+    file.seek(0)
+    assert file.read() == "WARNING: it said \\ud800 \\x1b[2J \\x9b \\r ä\nc\n"
+
+
 def test_a_warning_is_bold_and_says_that_it_is_one():
     assert "WARNING: most answers" in shown(False, lambda progress: progress.warn("most answers"))
     assert "\x1b[1;33mWARNING" in shown(True, lambda progress: progress.warn("most answers"))

@@ -48,6 +48,22 @@ def test_numbers_that_json_does_not_have_become_null(directory):
     assert "NaN" not in text
 
 
+def test_a_line_separator_in_an_answer_does_not_end_its_line(directory):
+    rows = [{"step": 1, "response": "one\u2028two\x85three\n"}, {"step": 2}]
+    directory.append("samples.jsonl", rows)
+    assert directory.rows("samples.jsonl") == rows
+
+
+def test_half_a_surrogate_pair_is_written_and_read_back(directory):
+    texts = {"half": "\ud800", "other": "x\udfff", "escaped": "\\ud800", "whole": "\U0001f600 ä"}
+    directory.append("samples.jsonl", [{"step": 1, "split": "train", "\udc80": texts}])
+    directory.rewind(1)
+    assert directory.rows("samples.jsonl")[0]["\udc80"] == texts
+    assert "ä" in (directory.path / "samples.jsonl").read_text(encoding="utf-8"), "for a person"
+    directory.write_json("summary.json", texts)
+    assert directory.read_json("summary.json") == texts
+
+
 def test_a_failed_replacement_leaves_the_old_file_whole(directory):
     directory.write_json("summary.json", {"a": 1})
     with pytest.raises(TypeError):

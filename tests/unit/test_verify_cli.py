@@ -1,5 +1,6 @@
 """`assay verify`: JSON lines in, JSON lines out, for ever."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from verifiers.stream import serve
+from verifiers.verdict import Verdict, correct
 
 ROOT = Path(__file__).parents[2]
 TASK = {
@@ -40,7 +44,7 @@ def test_programs_are_judged_and_unreadable_lines_are_answered() -> None:
         {"id": 2, "task": "sum", "program": ""},
         {"id": 3, "task": TASK, "program": 5},
         b"\n",
-        b'{"id": 4, "task": {"style": NaN}, "program": "\\ud800"}\n',
+        b'{"id": 4, "task": {"style": [1]}, "program": "\\ud800"}\n',
         {"id": [5], "task": TASK, "program": "def add(a, b): return 1.5 * b"},
     )
     assert [a["id"] for a in answers] == [1, None, None, None, 2, 3, None, 4, [5]]
@@ -58,17 +62,43 @@ def test_a_task_of_odd_parts_ends_neither_the_program_nor_the_next_request() -> 
     spoilt = [
         {"hidden_tests": [{"args": None, "expected": 1}]},
         {"checker": {"type": "float", "abs": {}}},
+        {"entry_point": {"a": 1}, "task_id": {"a": "\ud800"}},
+        {"drawn_tests": {"generator": "", "reference": "", "count": True}},
+        {"style": "unittest", "test_file": "x", "expected_tests": ["a", "a"]},
     ]
     answers = verify(
         "code --require-strength landlock",
         *({"id": 1, "task": TASK | part, "program": program} for part in spoilt),
         b'{"id": 1e999, "task": {}, "program": "x"}\n',
-        b'{"id": ' + b"[" * 990 + b"]" * 990 + b', "task": {}, "program": "x"}\n',
+        *(
+            b'{"id": ' + b"[" * n + b"]" * n + b', "task": {}, "program": "x"}\n'
+            for n in (600, 985, 990, 994)
+        ),
+        *(
+            b'{"id": 3, "task": {"time_limit_s": %s}, "program": "x"}\n' % constant
+            for constant in (b"NaN", b"Infinity", b"-Infinity")
+        ),
         {"id": 2, "task": TASK, "program": program},
     )
-    assert [a["outcome"] for a in answers[:3]] == ["broken", "broken", "error"]
-    assert "'id' cannot be written as JSON" in answers[2]["error"]
-    assert answers[4]["outcome"] == "correct"
+    assert [a["outcome"] for a in answers] == 5 * ["broken"] + 8 * ["error"] + ["correct"]
+    assert "'id' cannot be written as JSON" in answers[5]["error"]
+    assert "'id' takes 1,200 characters" in answers[6]["error"]
+    assert "NaN is no number of JSON" in answers[10]["error"]
+
+
+@pytest.mark.parametrize("error", [KeyError("\ud800"), RecursionError(), MemoryError("x" * 9999)])
+def test_a_verifier_that_raises_is_broken_and_the_next_line_is_served(error: Exception) -> None:
+    def judge(request: dict[str, Any]) -> Verdict:
+        if request["id"] == 1:
+            raise error
+        return correct("4")
+
+    answers = io.BytesIO()
+    serve(judge, io.BytesIO(b'{"id": 1}\n{"id": 2}\n'), answers)
+    first, second = [json.loads(line) for line in answers.getvalue().splitlines()[1:]]
+    assert (first["id"], first["outcome"], first["verdict"]) == (1, "broken", False)
+    assert first["reason"].startswith(f"the verifier raised {type(error).__name__}")
+    assert second["verdict"] is True
 
 
 def test_mathematics_is_judged_in_a_worker_and_unreadable_lines_are_answered() -> None:
