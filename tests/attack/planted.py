@@ -7,7 +7,9 @@ from typing import ClassVar, Literal
 
 from envs.arithmetic import Arithmetic
 from envs.base import Env, Task
+from envs.programs import grader
 from verifiers.answer import final_answer
+from verifiers.code import program_of
 from verifiers.math import verify_math
 from verifiers.verdict import Outcome, Verdict, correct, unparsed, wrong
 
@@ -180,3 +182,28 @@ class RunsHere(Env):
     def solve(self, task: Task) -> str:
         k = re.findall(r"\d+", task.messages[0].content)[0]
         return f"```python\ndef add(n):\n    return n + {k}\n```"
+
+
+@dataclass(frozen=True)
+class HiddenShown(Env):
+    """Every test stands in the prompt, and none is called visible."""
+
+    answers: ClassVar[Literal["math", "text", "program"]] = "program"
+    checker: ClassVar[dict[str, str]] = {"type": "exact"}
+
+    def task(self, rng: Random) -> Task:
+        k = rng.randint(2, 10**6)
+        tests = [{"args": [n], "expected": n + k} for n in rng.sample(range(100), 3)]
+        shown = "\n".join(f"assert add({t['args'][0]}) == {t['expected']}" for t in tests)
+        truth = {"style": "function", "entry_point": "add", "hidden_tests": tests, "k": k}
+        truth |= {"visible_tests": [], "checker": self.checker, "time_limit_s": 2.0}
+        return Task(f"Write a function add.\n{shown}", truth)
+
+    def verify(self, task: Task, response: str) -> Verdict:
+        program = program_of(response)
+        if program is None:
+            return unparsed("no program", "shown/1")
+        return grader("landlock").grade(task.truth, program)
+
+    def solve(self, task: Task) -> str:
+        return f"```python\ndef add(n):\n    return n + {task.truth['k']}\n```"
