@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from envs.admission import find_admission, store_admission
+from envs.admission import digests, find_admission, store_admission
 from envs.attack import ENOUGH, attack
 from envs.base import EnvError
+from envs.opened import opened_files
 from envs.registry import make_env
 from rl.children import ChildDied
 from rl.config import EnvSpec, Recipe, Verify
@@ -60,12 +61,14 @@ def attack_command(
         if known is not None:
             refused |= not known.admitted
             continue
+        keeps = n_tasks is None or n_tasks >= ENOUGH[make_env(spec.name, spec.options).answers]
+        opened = _opened(spec) if keeps else {}  # before the attack: what changes under it shows
         report = _attack(spec, verify, n_tasks, few=admit)
         print(table(report), end="\n\n", flush=True)
         reports.append(report)
         refused |= not report.admitted
-        if n_tasks is None or n_tasks >= ENOUGH[report.answers]:
-            print(f"record {store_admission(report)}", flush=True)
+        if keeps:
+            print(f"record {store_admission(report, opened)}", flush=True)
         else:
             print(f"no record: {n_tasks} tasks are too few, {ENOUGH[report.answers]} are enough")
     if json_file is not None:
@@ -132,6 +135,14 @@ def _attack(spec: EnvSpec, verify: Verify, n_tasks: int | None, *, few: bool) ->
             )
         except (EnvError, VerifierStartError) as error:
             raise UserError(f"environment '{spec.name}' cannot be attacked: {error}") from error
+
+
+def _opened(spec: EnvSpec) -> dict[str, str]:
+    """The files that an environment opens, and digests of their content."""
+    try:
+        return digests(opened_files(spec.name, spec.options))
+    except EnvError as error:
+        raise UserError(f"environment '{spec.name}' cannot be attacked: {error}") from error
 
 
 def _say(text: str) -> None:
