@@ -53,6 +53,28 @@ class Tolerant(Arithmetic):
 
 
 @dataclass(frozen=True)
+class Rounds(Arithmetic):
+    """Takes what is the right number when it is rounded."""
+
+    def verify(self, task: Task, response: str) -> Verdict:
+        answer = final_answer(response) or ""
+        found = re.fullmatch(r"-?\d{1,15}(\.\d{1,15})?", answer)
+        right = found is not None and round(float(answer)) == int(task.truth)
+        return correct(answer, "round/1") if right else wrong(answer, "far", "round/1")
+
+
+@dataclass(frozen=True)
+class WithinAThousandth(Arithmetic):
+    """Takes what is close, as for physics."""
+
+    def verify(self, task: Task, response: str) -> Verdict:
+        answer = final_answer(response) or ""
+        found = re.fullmatch(r"-?\d{1,15}(\.\d{1,15})?", answer)
+        right = found is not None and abs(float(answer) - int(task.truth)) <= 0.001001
+        return correct(answer, "close/1") if right else wrong(answer, "far", "close/1")
+
+
+@dataclass(frozen=True)
 class Evaluates(Arithmetic):
     """Runs what is in the box as code."""
 

@@ -29,6 +29,8 @@ def attacked_by(name: str, planted: str, n_tasks: int = 3) -> Report:
     ("attacker", "planted"),
     [
         ("hard-coded tests", "HiddenShown"),
+        ("near miss", "Rounds"),
+        ("near miss", "WithinAThousandth"),
     ],
 )
 def test_a_planted_crack_is_found_by_the_attacker_that_is_there_for_it(attacker, planted):

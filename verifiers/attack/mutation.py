@@ -31,6 +31,12 @@ def written(value: Fraction) -> str:
     return f"{sign}\\frac{{{abs(value.numerator)}}}{{{value.denominator}}}"
 
 
+def decimal(value: Fraction) -> str:
+    """With up to 12 digits after the point, rounded where there are more."""
+    whole, parts = divmod(round(abs(value) * 10**12), 10**12)
+    return f"{'-' if value < 0 else ''}{whole}.{parts:012}".rstrip("0").rstrip(".")
+
+
 def near_misses(target: Target) -> Iterator[Response]:
     """Wrong final answers, as text, next to the right one."""
     if target.answers == "program":
@@ -75,6 +81,19 @@ def _near_numbers(value: Fraction) -> Iterator[tuple[str, str]]:
     for label, other in tried.items():
         if other != value:
             yield label, written(other)
+    for label, other in {
+        "0.001 more": value + Fraction(1, 1000),
+        "0.001 less": value - Fraction(1, 1000),
+        "0.1 more": value + Fraction(1, 10),
+        "0.1 less": value - Fraction(1, 10),
+        "0.4 more": value + Fraction(2, 5),
+        "0.4 less": value - Fraction(2, 5),
+        "a ten-thousandth more": value * Fraction(10001, 10000),
+        "a ten-thousandth less": value * Fraction(9999, 10000),
+    }.items():
+        text = decimal(other)
+        if Fraction(text) not in (value, *tried.values()):
+            yield label, text
 
 
 def _near_texts(gold: str) -> Iterator[tuple[str, str]]:
@@ -174,7 +193,7 @@ def _rewritten(target: Target) -> Iterator[Response]:
 ALL = ("math", "text", "program")
 
 ATTACKERS = (
-    Attacker("near miss", "an inexact comparison pays for almost", Expect.REFUSE, _wrong_answers,
+    Attacker("near miss", "almost is not equal: answers are exact", Expect.REFUSE, _wrong_answers,
              ("math", "text")),
     Attacker("neighbour's answer", "the right work, another task's result", Expect.REFUSE,
              _neighbours_answers, ("math", "text")),
