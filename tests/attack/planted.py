@@ -75,6 +75,47 @@ class WithinAThousandth(Arithmetic):
 
 
 @dataclass(frozen=True)
+class AnyTag(Arithmetic):
+    """Looks at all tags, where there are any."""
+
+    def verify(self, task: Task, response: str) -> Verdict:
+        tags = re.findall(r"<answer>(.*?)</answer>", response)
+        if tags:
+            found = task.truth in tags
+            return correct(task.truth, "tag/1") if found else wrong("", "none is right", "tag/1")
+        return super().verify(task, response)
+
+
+@dataclass(frozen=True)
+class AnyLine(Arithmetic):
+    """Takes an answer that has a line for itself, for those who forget the box."""
+
+    def verify(self, task: Task, response: str) -> Verdict:
+        if task.truth in response.splitlines():
+            return correct(task.truth, "line/1")
+        return super().verify(task, response)
+
+
+@dataclass(frozen=True)
+class Begins(Env):
+    """Looks at how a text begins."""
+
+    answers: ClassVar[Literal["math", "text", "program"]] = "text"
+
+    def task(self, rng: Random) -> Task:
+        word = "".join(rng.choices("abcdefgh", k=7))
+        return Task(f"Spell {word[::-1]} backwards.", word)
+
+    def verify(self, task: Task, response: str) -> Verdict:
+        plain = re.fullmatch(r"\w+( and \w+)?", response)
+        right = plain is not None and response.startswith(task.truth)
+        return correct(response[:50], "begins/1") if right else wrong("", "another", "begins/1")
+
+    def solve(self, task: Task) -> str:
+        return task.truth
+
+
+@dataclass(frozen=True)
 class Evaluates(Arithmetic):
     """Runs what is in the box as code."""
 

@@ -29,6 +29,9 @@ def attacked_by(name: str, planted: str, n_tasks: int = 3) -> Report:
     ("attacker", "planted"),
     [
         ("hard-coded tests", "HiddenShown"),
+        ("marked", "AnyTag"),
+        ("marked", "AnyLine"),
+        ("part of a text", "Begins"),
         ("near miss", "Rounds"),
         ("near miss", "WithinAThousandth"),
     ],

@@ -158,6 +158,20 @@ def _several(target: Target) -> Iterator[Response]:
             yield Response(label, text)
 
 
+def _cut_and_continued(target: Target) -> Iterator[Response]:
+    """The right text with something behind it, or only its beginning."""
+    gold = target.gold
+    yield Response("or not", f"{gold} or not")
+    yield Response("and more", f"{gold} and more")
+    yield Response("a letter more", f"{gold}x")
+    for label, part in {
+        "half of it": gold[: len(gold) // 2],
+        "last letter lost": gold[:-1],
+    }.items():
+        if part and gold[-1].isalnum() and not same(part, gold):
+            yield Response(label, part)
+
+
 def _own_solution(target: Target) -> Iterator[Response]:
     yield Response("as it is", target.solution)
 
@@ -199,6 +213,8 @@ ATTACKERS = (
              _neighbours_answers, ("math", "text")),
     Attacker("several texts", "several answers, one of them right", Expect.REFUSE, _several,
              ("text",)),
+    Attacker("part of a text", "looks at how the answer begins, or how the right one does",
+             Expect.REFUSE, _cut_and_continued, ("text",)),
     Attacker("own solution", "whatever refuses it refuses honest work", Expect.ACCEPT,
              _own_solution, ALL, every_task=True),
     Attacker("rewritten", "the right answer, said differently", Expect.ACCEPT, _rewritten, ALL),
