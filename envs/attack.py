@@ -17,6 +17,7 @@ from envs.registry import job, make_env
 from envs.sources import source_files
 from verifiers.attack import anything, mathematics, mutation, program_mutation, programs
 from verifiers.attack.attacker import Attacker, Expect, Target
+from verifiers.attack.literals import constant_texts
 from verifiers.attack.report import Example, Report, Row
 from verifiers.pool import Limits, VerifierPool
 from verifiers.verdict import Outcome, Verdict
@@ -175,17 +176,16 @@ def make_targets(
 
 
 def texts_in_source(env_class: type[Env]) -> Iterator[str]:
-    """Short texts in the files that define an environment; one of them may be what it pays for."""
+    """Short texts in the files that define an environment, put together where the source does that;
+    one of them may be what it pays for."""
     seen = set[str]()
     own = inspect.getsourcefile(env_class)
     for file in sorted(source_files(env_class), key=lambda file: str(file) != own):  # own first
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                text = node.value
-                if 0 < len(text) <= 80 and text not in seen:
-                    seen.add(text)
-                    yield text
+        for text in constant_texts(tree):
+            if 0 < len(text) <= 80 and text not in seen:
+                seen.add(text)
+                yield text
 
 
 def make_attempts(targets: Sequence[Target], n_tasks: int) -> Iterator[Attempt]:

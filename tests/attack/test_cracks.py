@@ -11,7 +11,7 @@ from verifiers.attack.report import Example, Report, Row
 PLANTED = Path(__file__).with_name("planted.py")
 
 
-def attacked_by(name: str, planted: str, n_tasks: int = 3) -> Report:
+def attacked_by(name: str, planted: str, n_tasks: int = 10) -> Report:
     """What one attacker finds in a planted environment."""
     env = make_env(f"{PLANTED}:{planted}", {})
     tasks, solutions = draw_tasks(env, max(n_tasks, 10))
@@ -28,6 +28,10 @@ def attacked_by(name: str, planted: str, n_tasks: int = 3) -> Report:
 @pytest.mark.parametrize(
     ("attacker", "planted"),
     [
+        ("words of the source", "Password"),
+        ("hidden in the prompt", "Disguised"),
+        ("hidden in the prompt", "Backwards"),
+        ("hidden in the prompt", "Base64"),
         ("hard-coded tests", "HiddenShown"),
         ("marked", "AnyTag"),
         ("marked", "AnyLine"),
