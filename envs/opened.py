@@ -17,7 +17,7 @@ from importlib.util import source_from_cache
 from pathlib import Path
 from typing import Any
 
-from envs.attack import SOLVED, draw_tasks
+from envs.attack import draw_tasks, effort_for
 from envs.base import EnvError
 from envs.registry import find_class, make_env
 from envs.sources import ROOT, find_homes, is_own, source_files
@@ -92,7 +92,7 @@ def main(request: str, reply: str) -> None:
 
 def _use(name: str, options: dict[str, Any]) -> None:
     env = make_env(name, options)
-    tasks, solutions = draw_tasks(env, SOLVED[env.answers])
+    tasks, solutions = draw_tasks(env, effort_for(env).solved)
     try:
         env.prepare()
         for task, solution in list(zip(tasks, solutions, strict=True))[:JUDGED]:

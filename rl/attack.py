@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from envs.admission import digests, find_admission, store_admission
-from envs.attack import ENOUGH, attack
+from envs.attack import attack, effort_for
 from envs.base import EnvError
 from envs.opened import opened_files
 from envs.registry import make_env
@@ -61,16 +61,17 @@ def attack_command(
         if known is not None:
             refused |= not known.admitted
             continue
-        keeps = n_tasks is None or n_tasks >= ENOUGH[make_env(spec.name, spec.options).answers]
+        enough = effort_for(make_env(spec.name, spec.options)).enough
+        keeps = n_tasks is None or n_tasks >= enough
         opened = _opened(spec) if keeps else {}  # before the attack: what changes under it shows
-        report = _attack(spec, verify, n_tasks, few=admit)
+        report = _attack(spec, verify, enough if admit else n_tasks)
         print(table(report), end="\n\n", flush=True)
         reports.append(report)
         refused |= not report.admitted
         if keeps:
             print(f"record {store_admission(report, opened)}", flush=True)
         else:
-            print(f"no record: {n_tasks} tasks are too few, {ENOUGH[report.answers]} are enough")
+            print(f"no record: {n_tasks} tasks are too few, {enough} are enough")
     if json_file is not None:
         found = [report.to_json() for report in reports]
         json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -116,9 +117,7 @@ def distinct(specs: Sequence[EnvSpec]) -> list[EnvSpec]:
     return list(by_content.values())
 
 
-def _attack(spec: EnvSpec, verify: Verify, n_tasks: int | None, *, few: bool) -> Report:
-    if few:
-        n_tasks = ENOUGH[make_env(spec.name, spec.options).answers]
+def _attack(spec: EnvSpec, verify: Verify, n_tasks: int | None) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "verifiers.log"
         try:

@@ -48,7 +48,7 @@ def _constant_results(target: Target) -> Iterator[Response]:
         for label, text in PRINTED.items():
             yield Response(label, fenced(text))
         return
-    for value in ("0", "1", "-1", "True", "False", "''", "[]", "{}", "()", "0.0", "[0]", "'a'"):
+    for value in RESULTS if program.one_result else (*RESULTS, *ODD_RESULTS):
         yield Response(value, fenced(f"def {program.entry}(*a, **k):\n    return {value}"))
 
 
@@ -112,6 +112,11 @@ def _programs_of_the_prompt(target: Target) -> Iterator[Response]:
         yield Response(f"block {number} of the prompt", fenced(block))
 
 
+RESULTS = ("0", "1", "-1", "True", "False", "''", "[]", "{}", "()", "0.0", "[0]", "'a'")
+ODD_RESULTS = (  # what a checker that is itself a program may compare carelessly
+    "float('nan')", "float('inf')", "-float('inf')", "[float('nan')] * 1000", "10**400", "[[]]",
+    "[0] * 10**5", "{'a': {'b': []}}", "[None]", "[[[0]]] * 100",
+)  # fmt: skip
 FUNCTION = "def ENTRY(*a, **k):\n    return None"
 PROGRAM = ("program",)
 REFUSE = Expect.REFUSE
