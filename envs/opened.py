@@ -26,6 +26,7 @@ DEADLINE_S = 900.0  # for drawing and solving what an attack needs, data read an
 JUDGED = 3  # solutions: what only `verify` opens
 SYSTEM = [Path("/", name) for name in ("dev", "etc", "proc", "run", "sys", "usr/share/zoneinfo")]
 CACHE = ".cache"  # of libraries: what they keep of the hub, which is known by its name
+OURS = ("envs", "rl", "verifiers")  # their modules are in the record's name, or decide nothing
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -65,7 +66,7 @@ def _that_decide(files: Iterable[Path], name: str) -> Iterator[Path]:
     env_class = find_class(name)
     known, homes = set(source_files(env_class)), find_homes(env_class)
     for file in sorted({path.resolve() for path in files}):
-        suite = file.suffix == ".py" and file.is_relative_to(ROOT)
+        suite = file.suffix == ".py" and any(file.is_relative_to(ROOT / name) for name in OURS)
         system = CACHE in file.parts or any(file.is_relative_to(folder) for folder in SYSTEM)
         if file.is_file() and is_own(file, homes) and not (file in known or suite or system):
             yield file

@@ -57,7 +57,7 @@ def find_homes(env_class: type[Env]) -> list[Path]:
     homes = set[Path]()
     for file in _defining(env_class):
         folder = _package_folder(file)
-        if folder is not None and not file.is_relative_to(ROOT):
+        if folder is not None and not file.is_relative_to(ROOT / "envs"):
             homes.add(folder / file.relative_to(folder).parts[0])
     return sorted(homes)
 
@@ -96,7 +96,7 @@ def _imported(file: Path) -> Iterator[tuple[str, Path]]:
         folder = folder.parent
     try:
         tree = ast.parse(file.read_bytes())
-    except SyntaxError:  # not loaded so far, or it would have been noticed
+    except (SyntaxError, ValueError):  # not loaded so far, or it would have been noticed
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
