@@ -17,6 +17,8 @@ from envs.registry import job, make_env
 from envs.sources import source_files
 from verifiers.attack import anything, mathematics, mutation, program_mutation, programs
 from verifiers.attack.attacker import Attacker, Expect, Target
+from verifiers.attack.literals import constant_texts
+from verifiers.attack.reading import gold_of
 from verifiers.attack.report import Example, Report, Row
 from verifiers.pool import Limits, VerifierPool
 from verifiers.verdict import Outcome, Verdict
@@ -29,10 +31,19 @@ ATTACKERS: tuple[Attacker, ...] = (
     *program_mutation.ATTACKERS,
 )
 
-TASKS = {"math": 40, "text": 40, "program": 6}  # attacked unless somebody says otherwise
-SOLVED = {"math": 500, "text": 500, "program": 20}  # tasks on which its own solution is tried
-ENOUGH = {"math": 10, "text": 10, "program": 3}  # for an environment to be admitted
-JUDGED_TWICE = {"math": 400, "text": 400, "program": 24}
+
+class Effort(NamedTuple):
+    """How much is tried."""
+
+    tasks: int  # attacked unless somebody says otherwise
+    solved: int  # tasks on which its own solution is tried
+    enough: int  # attacked tasks, for an environment to be admitted
+    judged_twice: int  # responses
+
+
+FINAL_ANSWERS = Effort(tasks=40, solved=500, enough=10, judged_twice=400)
+PROGRAMS = Effort(tasks=6, solved=20, enough=5, judged_twice=24)
+
 OTHERS = 12  # solutions of other tasks that an attacker sees
 BROKEN_ENOUGH = 20  # verdicts, if they are most: the verifier is refused without trying the rest
 POOL_NAME = "pool/"  # verdicts signed with it are about time and memory, and may differ
@@ -40,10 +51,14 @@ POOL_NAME = "pool/"  # verdicts signed with it are about time and memory, and ma
 Say = Callable[[str], None]
 
 
+def effort_for(env: Env) -> Effort:
+    return PROGRAMS if env.answers == "program" else FINAL_ANSWERS
+
+
 class Attempt(NamedTuple):
     """One response to one task."""
 
-    attacker: int  # index in `ATTACKERS`
+    attacker: Attacker
     task: int
     label: str
     response: str
@@ -56,6 +71,7 @@ class _Setting(NamedTuple):
     options: Mapping[str, Any]
     tasks: list[Task]
     solutions: list[str]
+    effort: Effort
     limits: Limits
     workers: int
     log_path: Path
@@ -80,7 +96,7 @@ async def attack(
     """Attack the environment `name`, and report what it accepted and refused.
 
     Args:
-        n_tasks: drawn from its training split; None: TASKS of its kind of answers.
+        n_tasks: drawn from its training split; None: as many as its `Effort` says.
         log_path: where the verifier workers' own output goes.
         say: told what is being done, in a few words, now and then.
 
@@ -91,15 +107,17 @@ async def attack(
     """
     begin = time.monotonic()
     env = make_env(name, options)
-    n_tasks = n_tasks or TASKS[env.answers]
-    tasks, solutions = draw_tasks(env, max(n_tasks, SOLVED[env.answers]))
-    setting = _Setting(name, options, tasks, solutions, limits, workers, log_path)
+    effort = effort_for(env)
+    n_tasks = n_tasks or effort.tasks
+    tasks, solutions = draw_tasks(env, max(n_tasks, effort.solved))
+    setting = _Setting(name, options, tasks, solutions, effort, limits, workers, log_path)
     report = Report(
         name, dict(options), env.answers, min(n_tasks, len(tasks)), [], deadline_s=limits.deadline_s
     )
     with tempfile.TemporaryDirectory(prefix="assay-attack-") as folder:
         canary = Path(folder) / "executed"
         targets = make_targets(env, tasks, setting.solutions, str(canary))
+        report.different = len({target.gold for target in targets})
         attempts = list(make_attempts(targets, n_tasks))
         Random(0).shuffle(attempts)  # so that hostile and honest responses meet in one worker
         judged = await _judge_all(setting, attempts, report, say)
@@ -139,10 +157,10 @@ def draw_tasks(env: Env, n: int) -> tuple[list[Task], list[str]]:
         found.setdefault(task.key, task)
         if len(found) == n:
             break
-    if len(found) < ENOUGH[env.answers]:
+    if len(found) < (enough := effort_for(env).enough):
         raise NoTasks(
             f"only {len(found)} distinct training tasks in {20 * n} draws, and an attack needs "
-            f"{ENOUGH[env.answers]}: widen its options, or give it more data"
+            f"{enough}: widen its options, or give it more data"
         )
     return list(found.values()), solutions
 
@@ -155,7 +173,10 @@ def make_targets(
     truths = [json.dumps(task.truth, sort_keys=True) for task in tasks]
     prompts = ["\n".join(message.content for message in task.messages) for task in tasks]
 
-    def target(index: int, common: tuple[str, ...]) -> Target:
+    counts = Counter(map(gold_of, solutions))
+    common = tuple(gold for gold, count in counts.most_common(3) if count > 1)
+
+    def target(index: int) -> Target:
         places = [(index + k) % len(tasks) for k in range(1, len(tasks))]
         others = [solutions[i] for i in places if truths[i] != truths[index]]
         return Target(
@@ -169,33 +190,30 @@ def make_targets(
             canary=canary,
         )
 
-    counts = Counter(target(index, ()).gold for index in range(len(tasks)))
-    common = tuple(gold for gold, count in counts.most_common(3) if count > 1)
-    return [target(index, common) for index in range(len(tasks))]
+    return [target(index) for index in range(len(tasks))]
 
 
 def texts_in_source(env_class: type[Env]) -> Iterator[str]:
-    """Short texts in the files that define an environment; one of them may be what it pays for."""
+    """Short texts in the files that define an environment, put together where the source does that;
+    one of them may be what it pays for."""
     seen = set[str]()
     own = inspect.getsourcefile(env_class)
     for file in sorted(source_files(env_class), key=lambda file: str(file) != own):  # own first
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                text = node.value
-                if 0 < len(text) <= 80 and text not in seen:
-                    seen.add(text)
-                    yield text
+        for text in constant_texts(tree):
+            if 0 < len(text) <= 80 and text not in seen:
+                seen.add(text)
+                yield text
 
 
 def make_attempts(targets: Sequence[Target], n_tasks: int) -> Iterator[Attempt]:
     """Every attacker's responses to the first `n_tasks` tasks, or as many as it asks for."""
-    for which, attacker in enumerate(ATTACKERS):
+    for attacker in ATTACKERS:
         n = len(targets) if attacker.every_task else min(n_tasks, attacker.tasks or n_tasks)
         for index, target in enumerate(targets[:n]):
             if target.answers in attacker.answers:
                 for label, text in attacker.responses(target):
-                    yield Attempt(which, index, label, text)
+                    yield Attempt(attacker, index, label, text)
 
 
 async def _judge_all(
@@ -219,8 +237,8 @@ async def _judge_all(
                 return
             seconds = time.monotonic() - begin
             if seconds > report.slowest_s:
-                name = ATTACKERS[attempt.attacker].name
-                report.slowest_s, report.slowest = seconds, f"{name}: {attempt.label}"
+                report.slowest_s = seconds
+                report.slowest = f"{attempt.attacker.name}: {attempt.label}"
             if len(verdicts) % 50 == 0:
                 report.peak_mib = max(report.peak_mib, pool.peak_mib())
                 say(f"attacking {setting.name}: {len(verdicts):,} of {len(attempts):,} responses")
@@ -243,7 +261,8 @@ def _jobs(setting: _Setting, attempt: Attempt) -> tuple[dict[str, Any], dict[str
 def _count(
     report: Report, setting: _Setting, attempts: Sequence[Attempt], verdicts: Sequence[Verdict]
 ) -> None:
-    rows = {which: Row.of(ATTACKERS[which]) for which in sorted({a.attacker for a in attempts})}
+    tried = {attempt.attacker for attempt in attempts}
+    rows = {attacker: Row.of(attacker) for attacker in ATTACKERS if attacker in tried}
     for attempt, verdict in zip(attempts, verdicts, strict=True):
         rows[attempt.attacker].add(_example(setting, attempt, verdict.detail), verdict)
     report.rows = list(rows.values())
@@ -267,10 +286,10 @@ async def _judge_again(
     Verdicts about time and memory are left out: those may differ.
     """
     settled = [i for i, verdict in enumerate(verdicts) if not _is_about_limits(verdict)]
-    honest = [i for i in settled if ATTACKERS[attempts[i].attacker].expect is Expect.ACCEPT]
-    chosen = set(honest[: JUDGED_TWICE[report.answers] // 2])
+    honest = [i for i in settled if attempts[i].attacker.expect is Expect.ACCEPT]
+    chosen = set(honest[: setting.effort.judged_twice // 2])
     for index in settled:
-        if len(chosen) >= JUDGED_TWICE[report.answers]:
+        if len(chosen) >= setting.effort.judged_twice:
             break
         chosen.add(index)
     say(f"attacking {setting.name}: judging {len(chosen)} responses once more")

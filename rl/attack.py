@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from envs.admission import find_admission, store_admission
-from envs.attack import ENOUGH, attack
+from envs.admission import digests, find_admission, store_admission
+from envs.attack import attack, effort_for
 from envs.base import EnvError
+from envs.opened import opened_files
 from envs.registry import make_env
 from rl.children import ChildDied
 from rl.config import EnvSpec, Recipe, Verify
@@ -60,14 +61,17 @@ def attack_command(
         if known is not None:
             refused |= not known.admitted
             continue
-        report = _attack(spec, verify, n_tasks, few=admit)
+        enough = effort_for(make_env(spec.name, spec.options)).enough
+        keeps = n_tasks is None or n_tasks >= enough
+        opened = _opened(spec) if keeps else {}  # before the attack: what changes under it shows
+        report = _attack(spec, verify, enough if admit else n_tasks)
         print(table(report), end="\n\n", flush=True)
         reports.append(report)
         refused |= not report.admitted
-        if n_tasks is None or n_tasks >= ENOUGH[report.answers]:
-            print(f"record {store_admission(report)}", flush=True)
+        if keeps:
+            print(f"record {store_admission(report, opened)}", flush=True)
         else:
-            print(f"no record: {n_tasks} tasks are too few, {ENOUGH[report.answers]} are enough")
+            print(f"no record: {n_tasks} tasks are too few, {enough} are enough")
     if json_file is not None:
         found = [report.to_json() for report in reports]
         json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -113,9 +117,7 @@ def distinct(specs: Sequence[EnvSpec]) -> list[EnvSpec]:
     return list(by_content.values())
 
 
-def _attack(spec: EnvSpec, verify: Verify, n_tasks: int | None, *, few: bool) -> Report:
-    if few:
-        n_tasks = ENOUGH[make_env(spec.name, spec.options).answers]
+def _attack(spec: EnvSpec, verify: Verify, n_tasks: int | None) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "verifiers.log"
         try:
@@ -132,6 +134,14 @@ def _attack(spec: EnvSpec, verify: Verify, n_tasks: int | None, *, few: bool) ->
             )
         except (EnvError, VerifierStartError) as error:
             raise UserError(f"environment '{spec.name}' cannot be attacked: {error}") from error
+
+
+def _opened(spec: EnvSpec) -> dict[str, str]:
+    """The files that an environment opens, and digests of their content."""
+    try:
+        return digests(opened_files(spec.name, spec.options))
+    except EnvError as error:
+        raise UserError(f"environment '{spec.name}' cannot be attacked: {error}") from error
 
 
 def _say(text: str) -> None:

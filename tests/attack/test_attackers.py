@@ -144,6 +144,8 @@ def test_tasks_with_many_right_results_get_no_mutants():
     many = {**TRUTH, "checker": {"type": "python", "source": "..."}}
     code = target("", answers="program", solution=SOLUTION, truth=many)
     assert list(attacker("wrong program", "program").responses(code)) == []
+    labels = {label for label, _ in attacker("constant result", "program").responses(code)}
+    assert labels >= {"[]", "float('nan')", "float('inf')", "[0] * 10**5", "[[]]"}
 
 
 NOT_FOR_THIS_TASK = ("program of the prompt",)

@@ -2,6 +2,7 @@
 
 attacker.py          what an attacker is: a name, a reason, and responses to a task
 reading.py           the right answer, read out of a solution
+literals.py          the texts that an environment's source holds
 anything.py          attacks on any environment
 mathematics.py       on final answers that are compared as mathematics
 programs.py          on environments that run programs (hostile_programs.py: their texts)

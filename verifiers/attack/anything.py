@@ -1,11 +1,13 @@
 """Attacks that need not know what an environment asks for."""
 
 import re
+from base64 import b64encode
+from codecs import encode
 from collections.abc import Iterator
 from itertools import islice
 
 from verifiers.attack.attacker import Attacker, Expect, Response, Target
-from verifiers.attack.reading import final_answer, same
+from verifiers.attack.reading import final_answer, plain_number, same
 
 MAX_LITERALS = 60
 MEGABYTE = 1 << 20
@@ -148,6 +150,35 @@ def _parts_of_the_prompt(target: Target) -> Iterator[Response]:
             yield Response(label, target.answered(part))
 
 
+def _encodings(answer: str) -> dict[str, tuple[list[str], str]]:
+    """How an answer may be hidden in a prompt; and words of prompts whose task it is to read it."""
+    data = answer.encode()
+    base64 = b64encode(data).decode()
+    number = plain_number(answer)
+    whole = number is not None and number.denominator == 1 and number >= 0
+    return {
+        "hexadecimal": ([data.hex(), *([f"{int(number or 0):x}"] if whole else [])], "hex|base"),
+        "base64": ([base64, base64.rstrip("=")], "base"),
+        "reversed": ([answer[::-1]], "revers|backward|right to left|digit"),
+        "rot13": ([encode(answer, "rot13")], "rot|cipher|caesar|shift|decode"),
+    }
+
+
+def _hidden_in_the_prompt(target: Target) -> Iterator[Response]:
+    """The right answer where the prompt holds it in disguise, and none where it does not."""
+    answer, prompt = target.gold, target.prompt.casefold()
+    for label, (hidden, named) in _encodings(answer).items():
+        if re.search(named, prompt):
+            continue  # then reading it is the task
+        leaks = any(
+            len(text) > 1
+            and text.casefold() != answer.casefold()
+            and re.search(rf"(?<![^\W_])(?:0x)?{re.escape(text.casefold())}(?![^\W_])", prompt)
+            for text in hidden
+        )
+        yield Response(label, target.answered(answer if leaks else "?"))
+
+
 def _constants(target: Target) -> Iterator[Response]:
     constants = "0 1 2 3 4 5 10 -1 100 x \\pi A B C D True False Yes No None nan \\infty 1/2"
     for constant in constants.split():
@@ -155,8 +186,8 @@ def _constants(target: Target) -> Iterator[Response]:
 
 
 def _majority(target: Target) -> Iterator[Response]:
-    for rank, answer in enumerate(target.common, start=1):
-        yield Response(f"number {rank} in frequency", target.answered(answer))
+    for answer in target.common:
+        yield Response(answer, target.answered(answer))
 
 
 def _shapes(target: Target) -> Iterator[Response]:
@@ -208,6 +239,8 @@ ATTACKERS = (
     Attacker("prompt echo", "the prompt holds what a lax reader looks for", NOTHING, _echo),
     Attacker("part of the prompt", "the answer leaks into the question", GUESS,
              _parts_of_the_prompt, ("math", "text")),
+    Attacker("hidden in the prompt", "the answer leaks into the question in disguise", GUESS,
+             _hidden_in_the_prompt, ("math", "text")),
     Attacker("constant", "the first thing a policy collapses to", GUESS, _constants,
              ("math", "text")),
     Attacker("majority", "unbalanced truths pay for one answer", GUESS, _majority,

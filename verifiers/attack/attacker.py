@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from verifiers.attack.reading import final_answer
+from verifiers.attack.reading import gold_of
 
 Answers = Literal["math", "text", "program"]
 
@@ -35,7 +35,7 @@ class Target:
     @property
     def gold(self) -> str:
         """The final answer of the solution, as text; the whole solution where it has none."""
-        return final_answer(self.solution) or self.solution.strip()
+        return gold_of(self.solution)
 
     def answered(self, answer: str) -> str:
         """The solution with another final answer in the place of its own."""

@@ -71,6 +71,28 @@ def _hedges(target: Target) -> Iterator[Response]:
         yield Response("denied", target.answered(f"\\text{{not }} {gold}"))
 
 
+def _marked(target: Target) -> Iterator[Response]:
+    """More than one answer, each marked as final in another way than by a box; a wrong one last."""
+    others = [wrong.text for wrong in near_misses(target)][:2]
+    if len(others) < 2:
+        return
+    gold, (one, two) = target.gold, others
+    for label, mark in {
+        "tags": "<answer>{}</answer>",
+        "tags around boxes": "<answer>\\boxed{{{}}}</answer>",
+        "lines": "{}",
+        "bold": "**{}**",
+        "hash marks": "#### {}",
+        "answer lines": "Answer: {}",
+    }.items():
+        yield Response(f"{label}, two", "\n".join(mark.format(x) for x in (gold, one)))
+        yield Response(f"{label}, three", "\n".join(mark.format(x) for x in (one, gold, two)))
+        if label != "tags around boxes":
+            beside = "\n".join(mark.format(x) for x in (one, gold, two))
+            yield Response(f"{label} and a wrong box", f"{beside}\n\\boxed{{{one}}}")
+    yield Response("one pair of tags", f"<answer>{gold} or {one}</answer>")
+
+
 def _ranges(target: Target) -> Iterator[Response]:
     """Sets of numbers that the right one is a member of."""
     value = number(target)
@@ -181,6 +203,8 @@ MATH = ("math",)
 
 ATTACKERS = (
     Attacker("hedge", "several answers, one of them right", Expect.REFUSE, _hedges, MATH),
+    Attacker("marked", "an answer in any of several places is looked for", Expect.REFUSE, _marked,
+             MATH),
     Attacker("range", "intervals and plus-minus around the answer", Expect.REFUSE, _ranges, MATH),
     Attacker("last box", "a rejected box and a last one", Expect.REFUSE, _last_box, MATH,
              decides=False),

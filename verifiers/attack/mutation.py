@@ -31,6 +31,12 @@ def written(value: Fraction) -> str:
     return f"{sign}\\frac{{{abs(value.numerator)}}}{{{value.denominator}}}"
 
 
+def decimal(value: Fraction) -> str:
+    """With up to 12 digits after the point, rounded where there are more."""
+    whole, parts = divmod(round(abs(value) * 10**12), 10**12)
+    return f"{'-' if value < 0 else ''}{whole}.{parts:012}".rstrip("0").rstrip(".")
+
+
 def near_misses(target: Target) -> Iterator[Response]:
     """Wrong final answers, as text, next to the right one."""
     if target.answers == "program":
@@ -75,6 +81,19 @@ def _near_numbers(value: Fraction) -> Iterator[tuple[str, str]]:
     for label, other in tried.items():
         if other != value:
             yield label, written(other)
+    for label, other in {
+        "0.001 more": value + Fraction(1, 1000),
+        "0.001 less": value - Fraction(1, 1000),
+        "0.1 more": value + Fraction(1, 10),
+        "0.1 less": value - Fraction(1, 10),
+        "0.4 more": value + Fraction(2, 5),
+        "0.4 less": value - Fraction(2, 5),
+        "a ten-thousandth more": value * Fraction(10001, 10000),
+        "a ten-thousandth less": value * Fraction(9999, 10000),
+    }.items():
+        text = decimal(other)
+        if Fraction(text) not in (value, *tried.values()):
+            yield label, text
 
 
 def _near_texts(gold: str) -> Iterator[tuple[str, str]]:
@@ -139,6 +158,20 @@ def _several(target: Target) -> Iterator[Response]:
             yield Response(label, text)
 
 
+def _cut_and_continued(target: Target) -> Iterator[Response]:
+    """The right text with something behind it, or only its beginning."""
+    gold = target.gold
+    yield Response("or not", f"{gold} or not")
+    yield Response("and more", f"{gold} and more")
+    yield Response("a letter more", f"{gold}x")
+    for label, part in {
+        "half of it": gold[: len(gold) // 2],
+        "last letter lost": gold[:-1],
+    }.items():
+        if part and gold[-1].isalnum() and not same(part, gold):
+            yield Response(label, part)
+
+
 def _own_solution(target: Target) -> Iterator[Response]:
     yield Response("as it is", target.solution)
 
@@ -174,12 +207,14 @@ def _rewritten(target: Target) -> Iterator[Response]:
 ALL = ("math", "text", "program")
 
 ATTACKERS = (
-    Attacker("near miss", "an inexact comparison pays for almost", Expect.REFUSE, _wrong_answers,
+    Attacker("near miss", "almost is not equal: answers are exact", Expect.REFUSE, _wrong_answers,
              ("math", "text")),
     Attacker("neighbour's answer", "the right work, another task's result", Expect.REFUSE,
              _neighbours_answers, ("math", "text")),
     Attacker("several texts", "several answers, one of them right", Expect.REFUSE, _several,
              ("text",)),
+    Attacker("part of a text", "looks at how the answer begins, or how the right one does",
+             Expect.REFUSE, _cut_and_continued, ("text",)),
     Attacker("own solution", "whatever refuses it refuses honest work", Expect.ACCEPT,
              _own_solution, ALL, every_task=True),
     Attacker("rewritten", "the right answer, said differently", Expect.ACCEPT, _rewritten, ALL),

@@ -1,7 +1,9 @@
 """Attacks on environments that run the policy's programs."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from verifiers.attack.attacker import Attacker, Expect, Response, Target
 from verifiers.attack.hostile_programs import (
@@ -15,7 +17,7 @@ from verifiers.attack.hostile_programs import (
     READS,
     WALKS,
 )
-from verifiers.attack.program_mutation import blocks, fenced, program_of
+from verifiers.attack.program_mutation import Program, blocks, fenced, program_of
 
 
 def _templates(
@@ -46,28 +48,51 @@ def _constant_results(target: Target) -> Iterator[Response]:
         for label, text in PRINTED.items():
             yield Response(label, fenced(text))
         return
-    for value in ("0", "1", "-1", "True", "False", "''", "[]", "{}", "()", "0.0", "[0]", "'a'"):
+    for value in RESULTS if program.one_result else (*RESULTS, *ODD_RESULTS):
         yield Response(value, fenced(f"def {program.entry}(*a, **k):\n    return {value}"))
 
 
 def _hard_coded(target: Target) -> Iterator[Response]:
     """The tests that the policy is shown, looked up; right on nothing else."""
     program = program_of(target)
-    if program is None or not program.visible_tests:
+    if program is None:
         return
-    text = repr(json.dumps(program.visible_tests))
-    table = f"import json\ntests = json.loads({text})\n"
+    shown = [test for test in program.tests if _stands_in(target.prompt, test)]
+    for label, tests in {
+        "table of the visible tests": program.visible_tests,
+        "table of the tests in the prompt": shown,
+    }.items():
+        if tests:
+            yield Response(label, fenced(_table(program, tests)))
+
+
+def _table(program: Program, tests: list[dict[str, Any]]) -> str:
+    """A program that knows the results of these tests and nothing else."""
+    table = f"import json\ntests = json.loads({json.dumps(tests)!r})\n"
     if program.style == "stdio":
-        table += (
+        return table + (
             "import sys\ngiven = sys.stdin.read()\n"
             "print(next((t['output'] for t in tests if t['input'] == given), ''))"
         )
-    else:
-        table += (
-            f"def {program.entry}(*a):\n"
-            "    return next((t['expected'] for t in tests if t['args'] == list(a)), None)"
-        )
-    yield Response("table of the visible tests", fenced(table))
+    return table + (
+        f"def {program.entry}(*a):\n"
+        "    return next((t['expected'] for t in tests if t['args'] == list(a)), None)"
+    )
+
+
+def _stands_in(prompt: str, test: dict[str, Any]) -> bool:
+    """Whether a prompt shows what goes into a test and what has to come out."""
+    if "args" in test:
+        args = test["args"] if isinstance(test["args"], list) else [test["args"]]
+        return all(_is_shown(value, prompt) for value in [*args, test.get("expected")])
+    return all(_is_shown(test.get(key), prompt) for key in ("input", "output"))
+
+
+def _is_shown(value: Any, prompt: str) -> bool:
+    """Whether a value stands in a prompt, as text, Python or JSON, and not inside of another."""
+    texts = {repr(value), json.dumps(value), value.strip() if isinstance(value, str) else ""}
+    whole = (rf"(?<![\w.-]){re.escape(text)}(?![\w]|\.\d)" for text in texts if text)
+    return any(re.search(each, prompt) for each in whole)
 
 
 def _in_text(target: Target) -> Iterator[Response]:
@@ -87,6 +112,11 @@ def _programs_of_the_prompt(target: Target) -> Iterator[Response]:
         yield Response(f"block {number} of the prompt", fenced(block))
 
 
+RESULTS = ("0", "1", "-1", "True", "False", "''", "[]", "{}", "()", "0.0", "[0]", "'a'")
+ODD_RESULTS = (  # what a checker that is itself a program may compare carelessly
+    "float('nan')", "float('inf')", "-float('inf')", "[float('nan')] * 1000", "10**400", "[[]]",
+    "[0] * 10**5", "{'a': {'b': []}}", "[None]", "[[[0]]] * 100",
+)  # fmt: skip
 FUNCTION = "def ENTRY(*a, **k):\n    return None"
 PROGRAM = ("program",)
 REFUSE = Expect.REFUSE
@@ -108,8 +138,8 @@ ATTACKERS = (
              _templates(READS), PROGRAM, tasks=2),
     Attacker("forged result", "a verdict read from what the program writes", REFUSE,
              _templates(FORGED, wrong_call=FUNCTION), PROGRAM, tasks=2),
-    Attacker("hard-coded tests", "hidden tests that are the visible ones", REFUSE, _hard_coded,
-             PROGRAM),
+    Attacker("hard-coded tests", "hidden tests that are visible or in the prompt", REFUSE,
+             _hard_coded, PROGRAM),
     Attacker("program of the prompt", "the answer leaks into the question", REFUSE,
              _programs_of_the_prompt, PROGRAM),
     Attacker("program in text", "reading a program that is not the answer", REFUSE, _in_text,

@@ -10,7 +10,10 @@ from verifiers.verdict import Outcome, Verdict
 
 SHOWN = 120  # characters of a response in the report
 CONFIDENCE = 0.95
-GUESS_LIMIT = 0.6  # a rule that is right more often than this is a crack, beyond chance
+# A rule that is right more often than this is a crack, beyond chance: where there are only two
+# answers, such as yes and no, half of the tasks are no sign of one.
+GUESS_LIMIT_OF_TWO, GUESS_LIMIT = 0.6, 0.4
+CONSTANT = ("constant", "constant result", "majority")  # attackers whose rules are one answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Report:
     slowest: str = ""  # attacker and label
     peak_mib: float = 0.0  # of a verifier worker
     deadline_s: float = 0.0
+    different: int = 0  # right answers among the tasks
     executed: bool = False  # a response was run outside of a sandbox
     changed: list[Example] = field(default_factory=list)  # verdicts that were others the next time
     judged_twice: int = 0
@@ -113,6 +117,17 @@ class Report:
         return sum(row.broken for row in self.rows)
 
     @property
+    def guess_limit(self) -> float:
+        return GUESS_LIMIT_OF_TWO if self.different <= 2 else GUESS_LIMIT
+
+    @property
+    def best_constant(self) -> tuple[str, int, int] | None:
+        """The answer that is most often right whatever the task: how often it was, of how many."""
+        rows = [row for row in self.rows if row.name in CONSTANT]
+        found = [(label, *counts) for row in rows for label, counts in row.guesses.items()]
+        return max(found, key=lambda guess: guess[1] / guess[2], default=None)
+
+    @property
     def reasons(self) -> list[str]:
         """Why this environment may not train; empty: it is admitted."""
         found = []
@@ -121,7 +136,7 @@ class Report:
                 verb = "refused" if row.expect == Expect.ACCEPT else "accepted"
                 found.append(f"{row.name}: {row.mistakes} of {row.attempts} {verb}")
             guess = row.best_guess
-            if guess is not None and lower_bound(guess[1], guess[2]) > GUESS_LIMIT:
+            if guess is not None and lower_bound(guess[1], guess[2]) > self.guess_limit:
                 found.append(f"{row.name}: '{guess[0]}' is right {guess[1]} times in {guess[2]}")
         if self.broken:
             rest = f"; {self.untried:,} more were not tried" if self.untried else ""
@@ -224,6 +239,12 @@ def _rates(report: Report) -> Sequence[str]:
         share = f"{k / n:.3%}" if n else "-"
         lines.append(
             f"{name}  {k} of {n:,}: {share}, below {upper_bound(k, n):.3%} with 95 % confidence"
+        )
+    if (best := report.best_constant) is not None:
+        earned = f"{best[1] / best[2]:.0%} ('{short(best[0], 40)}')"
+        lines.append(
+            f"guessing       a constant answer earns {earned}; a rule that earns more than "
+            f"{report.guess_limit:.0%} beyond chance is a crack"
         )
     lines.append(f"judged twice   {report.judged_twice:,}, {len(report.changed)} differently")
     lines.append(
