@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from verifiers import algebra
+from verifiers.approximate import is_about
 from verifiers.forms import in_lowest_terms, is_expression, is_plain, leaves_work
 from verifiers.intervals import as_interval
 from verifiers.latex import Node
@@ -51,7 +52,8 @@ def _is_interval(node: Node) -> bool:
 
 def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node]:
     r"""`x = 5`, `f(3) = 5`, `x \in S` as (name, value), and so `6\cdot 7 = 42` if it is true;
-    anything else as (None, itself)."""
+    anything else as (None, itself). `\\approx` must be true; what it shows counts only for a gold
+    that is a decimal."""
     if node[0] != "relation":
         return None, node
     signs, sides = node[1], node[2]
@@ -59,13 +61,19 @@ def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node
         return sides[0], sides[1]
     if not set(signs) <= {"=", "~"}:
         return None, node
-    if "~" in signs and not _is_approximate(gold):
-        # `1/3 ~ 0.33` says 1/3; `x ~ 4` says nothing exact.
-        end = signs.index("~") + 1
-        signs, sides = signs[: end - 1], sides[:end]
-        if not signs:
-            return (None, sides[0]) if not is_name(sides[0]) else (None, node)
     name, values = (sides[0], sides[1:]) if is_name(sides[0]) else (None, sides)
+    links = signs if name is None else signs[1:]
+    if "~" in signs:
+        if not _is_true(values, links):
+            return None, node
+        if not _is_approximate(gold):
+            # `1/3 ~ 0.33` says 1/3; `x ~ 4` says nothing exact.
+            if signs[0] == "~" and name is not None:
+                return None, node
+            exact = links.index("~")
+            values, links = values[: exact + 1], links[:exact]
+            if name is None and not links:
+                return None, values[0]
     defined = name[1] if name is not None and name[0] == "mul" else name  # of f(x), it is f
     if defined is not None and algebra.symbols(defined) & algebra.symbols(("all", *values)):
         return None, node
@@ -73,10 +81,16 @@ def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node
         return None, node
     if not all(is_expression(value) for value in values):
         return (name, values[0]) if len(values) == 1 else (None, node)
-    chain = zip(values, values[1:], signs if name is None else signs[1:], strict=False)
+    chain = zip(values, values[1:], links, strict=True)
     if all(sign == "~" or algebra.equal(x, y, how.short_cuts) for x, y, sign in chain):
         return name, values[-1]
     return None, node
+
+
+def _is_true(values: Sequence[Node], links: Sequence[str]) -> bool:
+    r"""Whether each value is about the next one where `\approx` stands between them."""
+    chain = zip(values, values[1:], links, strict=True)
+    return all(is_about(x, y) for x, y, sign in chain if sign == "~")
 
 
 def _is_approximate(gold: Node) -> bool:
@@ -132,6 +146,8 @@ def _same_value(gold: Node, answer: Node, how: Manner) -> bool:
             return _same_members(gold[1], answer[1], how)
         case "ratio":
             return _same_row(gold[1], answer[1], how)
+        case "mod":
+            return _same_row(gold[1:], answer[1:], how)
         case "matrix":
             rows = zip(gold[2], answer[2], strict=False)
             same_shape = (gold[1], len(gold[2])) == (answer[1], len(answer[2]))

@@ -7,7 +7,7 @@ A node is a tuple (kind, ...); equal trees are equal tuples:
     ("fn", name, a)   ("root", a, n)   ("log", base, a)   ("binom", n, k)
     ("list", items) ("set", items) ("bracket", "(" or "[", items, ")" or "]") ("union", items)
     ("relation", operators, sides)   ("matrix", brackets, rows)   ("ratio", items)
-    ("based", digits, base)   ("intersection" | "difference", a, b)   ("dots",)
+    ("based", digits, base)   ("mod", a, n)   ("intersection" | "difference", a, b)   ("dots",)
     ("big", name, lower, upper, body) a sum, integral, limit, ...: read, never computed
 The text is data: nothing in it is looked up, called or evaluated, and its length and the depth of
 its nesting are bounded.
@@ -62,7 +62,8 @@ class Reader(Atoms):
             operators.append(operator)
             sides.append(self._ratio())
         self._depth -= 1
-        return ("relation", tuple(operators), tuple(sides)) if operators else sides[0]
+        node = ("relation", tuple(operators), tuple(sides)) if operators else sides[0]
+        return ("mod", node, self._argument()) if self._accept("pmod") else node
 
     def _relation_sign(self) -> str | None:
         if self._next.kind not in ("mark", "command"):
