@@ -81,7 +81,7 @@ def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node
         return None, node
     if not all(is_expression(value) for value in values):
         return (name, values[0]) if len(values) == 1 else (None, node)
-    chain = zip(values, values[1:], links, strict=True)
+    chain = zip(values, values[1:], links, strict=False)
     if all(sign == "~" or algebra.equal(x, y, how.short_cuts) for x, y, sign in chain):
         return name, values[-1]
     return None, node
@@ -89,7 +89,7 @@ def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node
 
 def _is_true(values: Sequence[Node], links: Sequence[str]) -> bool:
     r"""Whether each value is about the next one where `\approx` stands between them."""
-    chain = zip(values, values[1:], links, strict=True)
+    chain = zip(values, values[1:], links, strict=False)
     return all(is_about(x, y) for x, y, sign in chain if sign == "~")
 
 

@@ -56,7 +56,7 @@ APPROXIMATIONS = {
     "(1,\\sqrt2)": ["(1,\\sqrt2)\\approx(1,1.5)"],
 }
 HONEST = {
-    "\\frac13": ["\\frac13\\approx0.33", "x=\\frac{1}{3}\\approx 33.3\\%"],
+    "\\frac13": ["\\frac13\\approx0.33", "x=\\frac{1}{3}\\approx 0.333"],
     "2\\sqrt3": ["2\\sqrt3\\approx3.46", "x=\\sqrt{12}=2\\sqrt3\\approx 3.4641"],
     "3.14": ["x\\approx 3.14", "\\pi\\approx3.14", "3.14"],
     "(1,\\sqrt2)": ["(1,\\sqrt2)\\approx(1,1.41)"],
