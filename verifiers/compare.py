@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 from verifiers import algebra
 from verifiers.approximate import is_about
 from verifiers.forms import in_lowest_terms, is_expression, is_plain, leaves_work
-from verifiers.intervals import as_interval
+from verifiers.intervals import as_interval, chained
 from verifiers.latex import Node
 from verifiers.rational import rational
 from verifiers.rules import STRICT, MathRules
 
-COLLECTIONS = ("list", "set")
+COLLECTIONS = ("list", "set", "both")
 
 
 class Manner(NamedTuple):
@@ -30,6 +31,10 @@ def same(gold: Node, answer: Node, how: Manner) -> bool:
     """
     if gold == answer:  # no short cut: what is written alike is alike, whatever work it leaves
         return True
+    gold, answer = chained(gold), chained(answer)
+    named, other = _named_values(gold), _named_values(answer)
+    if named is not None or other is not None:
+        return _same_named(gold, named, answer, other, how)
     gold_name, gold_value = without_name(gold, gold, how)
     answer_name, answer_value = without_name(answer, gold, how)
     if how.rules.interval_for_inequality and (_is_interval(gold) or _is_interval(answer)):
@@ -123,8 +128,8 @@ def named_number(node: Node, how: Manner) -> Fraction | None:
 
 
 def _same_value(gold: Node, answer: Node, how: Manner) -> bool:
-    if how.rules.names_for_point and (gold[0] == "bracket") != (answer[0] == "bracket"):
-        gold, answer = _point(gold) or gold, _point(answer) or answer
+    if (gold[0] == "both") != (answer[0] == "both"):
+        return False  # "and" is not "or"
     gold_members, answer_members = _members(gold, how), _members(answer, how)
     if gold_members is not None and answer_members is not None:
         return _same_members(gold_members, answer_members, how)
@@ -201,27 +206,63 @@ def _replace(node: Node, old: Node, new: Node) -> Node:
     return tuple(_replace(part, old, new) if isinstance(part, tuple) else part for part in node)
 
 
-def _point(node: Node) -> Node | None:
-    """`x=1, y=2` as (1,2), when the names are in the order of the alphabet; else None."""
-    if node[0] != "list" or len(node[1]) < 2:
-        return None
-    names, values = list[str](), list[Node]()
-    for item in node[1]:
-        match item:
-            case ("relation", ("=",), (("sym", name), value)):
-                names.append(name)
-                values.append(value)
-            case _:
+def _named_values(node: Node) -> dict[str, Node] | None:
+    """Of `x=1, y=2` and `(x,y)=(1,2)`: what each of several unknowns is; else None."""
+    match node:
+        case ("relation", ("=",), (("bracket", "(", names, ")"), ("bracket", "(", values, ")"))):
+            pairs = list(zip(names, values, strict=False)) if len(names) == len(values) else []
+        case ("list" | "set", items):
+            pairs = [item[2] for item in items if item[0] == "relation" and item[1] == ("=",)]
+            if len(pairs) != len(items):
                 return None
-    if names != sorted(set(names)):
+        case _:
+            return None
+    if not all(name[0] == "sym" for name, _ in pairs):
         return None
-    return ("bracket", "(", tuple(values), ")")
+    found = {name[1]: value for name, value in pairs}
+    unknowns = {name.partition("_")[0] for name in found}  # x_1 and x_2 are one
+    return found if len(found) == len(pairs) and len(unknowns) > 1 else None
+
+
+def _same_named(
+    gold: Node,
+    expected: dict[str, Node] | None,
+    answer: Node,
+    found: dict[str, Node] | None,
+    how: Manner,
+) -> bool:
+    """Where one side or both say what several unknowns are: by name; for a point, in order."""
+    if expected is not None and found is not None:
+        if set(expected) != set(found):
+            return False
+        return all(_same_value(expected[name], found[name], how) for name in expected)
+    if not how.rules.names_for_point:
+        return False
+    if expected is not None:
+        row = tuple(expected[name] for name in _order(expected))
+        if answer[0] == "bracket":
+            return answer[1] + answer[3] == "()" and _same_row(row, answer[2], how)
+        return how.rules.set_for_tuple and answer[0] == "list" and _same_row(row, answer[1], how)
+    row = tuple(found[name] for name in _order(found)) if found else ()
+    return gold[0] == "bracket" and gold[1] + gold[3] == "()" and _same_row(gold[2], row, how)
+
+
+def _order(named: dict[str, Node]) -> list[str]:
+    """The order of the unknowns in a point: of the alphabet for neighbours in it (x, y, z), else
+    as they are written, such as m and b or r and theta."""
+    rising = sorted(named)
+    if any(len(name) > 1 for name in named):
+        return list(named)
+    neighbours = all(ord(y) - ord(x) == 1 for x, y in pairwise(rising)) or {*named} == {"x", "z"}
+    return rising if neighbours else list(named)
 
 
 def _members(node: Node, how: Manner) -> tuple[Node, ...] | None:
-    """The members of a list or set, or the two values of an expression with plus-minus."""
+    """The members of a list or set, or the two values of an expression with plus-minus. A set in
+    a set is one member."""
     if node[0] in COLLECTIONS:
-        return tuple(m for item in node[1] for m in (_members(item, how) or (item,)))
+        inside = ((None if m[0] == "set" else _members(m, how), m) for m in node[1])
+        return tuple(m for members, item in inside for m in (members or (item,)))
     if node[0] == "relation":
         name, value = without_name(node, node, how)
         return _members(value, how) if name is not None else None

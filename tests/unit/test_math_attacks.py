@@ -55,7 +55,40 @@ APPROXIMATIONS = {
     "\\frac13": ["\\frac13\\approx 0.4", "\\frac13\\approx 0.334", "0.3\\approx\\frac13"],
     "(1,\\sqrt2)": ["(1,\\sqrt2)\\approx(1,1.5)"],
 }
+NAMES = {
+    "x=1,y=2": ["2,1", "1,2", "x=2,y=1", "(2,1)", "y=1,x=2", "a=1,b=2", "\\{1,2\\}"],
+    "x=2\\text{ and }y=3": ["3,2", "x=3\\text{ and }y=2", "(3,2)"],
+    "(3,4)": ["(y,x)=(3,4)", "x=4,y=3", "(x,y)=(4,3)", "y=3,x=4", "x=3,y=4,z=5"],
+    "(x,y)=(1,2)": ["(y,x)=(1,2)", "(a,b)=(1,2)", "1,2"],
+    "1,4": ["x=1,y=4", "a=4,b=1", "\\{x=1,y=4\\}"],
+    "\\{1,2\\}": ["x=1,y=2", "\\{x=1,y=2\\}"],
+}
+CONNECTIVES = {
+    "(-\\infty,1)\\cup(2,\\infty)": ["x<1\\text{ and }x>2", "x<1\\land x>2", "2<x<1"],
+    "x<1\\text{ or }x>2": ["x<1\\text{ and }x>2", "x<1\\wedge x>2"],
+    "(2,1)": ["2<x<1", "x>2\\text{ and }x<1"],
+    "-1\\le x\\le2": ["x\\ge-1\\text{ or }x\\le2", "x\\ge-1,x\\le2", "x>-1\\text{ and }x\\le2"],
+    "x<3": ["x<3\\text{ and }x<2"],
+    "x\\ne2\\text{ and }x\\ne3": ["x\\ne2\\text{ or }x\\ne3", "x\\ne2"],
+}
+NESTED_SETS = {
+    "\\{1,2\\}": [
+        "\\{\\{1\\},\\{2\\}\\}", "\\{\\{1,2\\}\\}", "\\{1,\\{2\\}\\}", "\\{1\\},\\{2\\}",
+    ],
+    "\\{\\{1\\},\\{2\\}\\}": ["\\{1,2\\}", "\\{\\{1,2\\}\\}"],
+    "\\{1,2,3\\}": ["\\{1,\\{2,3\\}\\}"],
+}  # fmt: skip
 HONEST = {
+    "x=1,y=2": ["y=2,x=1", "(1,2)", "(x,y)=(1,2)", "x=1\\text{ and }y=2", "(y,x)=(2,1)"],
+    "(3,4)": ["(x,y)=(3,4)", "x=3,y=4", "y=4, x=3", "(m,b)=(3,4)", "(y,x)=(4,3)"],
+    "1,4": ["x=1,x=4", "x_1=1,x_2=4", "x=4\\text{ or }x=1", "4,1"],
+    "-1\\le x\\le 2": ["x\\ge-1\\text{ and }x\\le2", "x\\le 2\\land -1\\le x", "[-1,2]"],
+    "(1,2)": ["x>1\\text{ and }x<2", "1<x<2"],
+    "(-\\infty,1)\\cup(2,\\infty)": ["x<1\\text{ or }x>2", "x<1, x>2"],
+    "x\\ne2\\text{ and }x\\ne3": ["x\\ne3, x\\ne2", "x\\ne2\\land x\\ne3"],
+    "\\{\\{1\\},\\{2\\}\\}": ["\\{\\{2\\},\\{1\\}\\}"],
+    "\\{1,-1,2\\}": ["\\{\\pm1,2\\}", "\\pm 1,2"],
+
     "\\frac13": ["\\frac13\\approx0.33", "x=\\frac{1}{3}\\approx 0.333"],
     "2\\sqrt3": ["2\\sqrt3\\approx3.46", "x=\\sqrt{12}=2\\sqrt3\\approx 3.4641"],
     "3.14": ["x\\approx 3.14", "\\pi\\approx3.14", "3.14"],
@@ -90,6 +123,21 @@ def test_words_dates_and_codes_are_not_computed(gold: str, answer: str) -> None:
 
 @pytest.mark.parametrize(("gold", "answer"), lines(APPROXIMATIONS))
 def test_an_approximation_beside_the_value_must_be_true(gold: str, answer: str) -> None:
+    assert outcome(gold, answer) in (Outcome.WRONG, Outcome.UNPARSED)
+
+
+@pytest.mark.parametrize(("gold", "answer"), lines(NAMES))
+def test_the_names_of_several_unknowns_count(gold: str, answer: str) -> None:
+    assert outcome(gold, answer) in (Outcome.WRONG, Outcome.UNPARSED)
+
+
+@pytest.mark.parametrize(("gold", "answer"), lines(CONNECTIVES))
+def test_and_is_not_or(gold: str, answer: str) -> None:
+    assert outcome(gold, answer) in (Outcome.WRONG, Outcome.UNPARSED)
+
+
+@pytest.mark.parametrize(("gold", "answer"), lines(NESTED_SETS))
+def test_a_set_in_a_set_is_one_member(gold: str, answer: str) -> None:
     assert outcome(gold, answer) in (Outcome.WRONG, Outcome.UNPARSED)
 
 
