@@ -308,6 +308,8 @@ def _same_relation(gold: Node, answer: Node, how: Manner) -> bool:
         return False
     if not how.rules.unevaluated and _is_solved(gold_sides) and not _is_solved(sides):
         return False  # `2x > 6` for x > 3
+    if not how.rules.unevaluated and leaves_work(gold, answer):
+        return False
     if len(signs) != 1 or not all(map(is_expression, (*gold_sides, *sides))):
         return _same_row(gold_sides, sides, how)
     x, y = (("add", left, ("neg", right)) for left, right in (gold_sides, sides))
