@@ -78,7 +78,66 @@ NESTED_SETS = {
     "\\{\\{1\\},\\{2\\}\\}": ["\\{1,2\\}", "\\{\\{1,2\\}\\}"],
     "\\{1,2,3\\}": ["\\{1,\\{2,3\\}\\}"],
 }  # fmt: skip
+LEFT_OVER = {
+    "2\\sqrt3": [
+        "\\sqrt{2^2+2^2+2^2}", "2\\sqrt3+0", "\\sqrt3+\\sqrt3", "\\sqrt{12}+\\sqrt3-\\sqrt3",
+        "\\sqrt{2^2\\cdot 3}", "\\sqrt{4}\\sqrt{3}", "\\sqrt{\\sqrt{144}}", "(1+1)\\sqrt3",
+    ],
+    "25\\pi": [
+        "\\pi(3^2+4^2)", "\\pi\\cdot(10/2)^2", "50\\pi-25\\pi", "\\pi\\cdot5^2", "5\\cdot 5\\pi",
+        "\\frac12\\cdot10\\cdot5\\pi", "25\\pi+0\\cdot\\pi",
+    ],
+    "\\frac{\\sqrt3}{2}": ["\\sqrt{1-\\frac14}", "\\frac{\\sqrt{1+2}}{1+1}"],
+    "\\sqrt2": ["\\sqrt{1^2+1^2}", "\\sqrt{2\\cdot1}", "\\sqrt2^{2-1}"],
+    "x<3": ["x<2+1", "x<\\sqrt{9}", "2+1>x", "x+0<3"],
+    "5x+2": ["2x+1+3x+1", "(2x+1)+(3x+1)", "5x+1+1", "x+4x+2", "5x+2+0", "2+x\\cdot2+x\\cdot 3"],
+    "x^2+2x+1": ["(x+1)^2+0\\cdot y", "x^2+x+x+1", "x^2+2^1x+1"],
+    "x^2+y^2=25": ["x^2+y^2=5^2", "x^2+y^2=3^2+4^2"],
+    "2^{100}": ["2^{50+50}"],
+}  # fmt: skip
+HEDGES = {
+    "4": [
+        "\\boxed{4} or maybe 5", "\\boxed{4} or five", "\\boxed{4}, or perhaps five", "\\boxed{4} or x",
+        "\\boxed{4} is wrong, it is 5", "The answer is not \\boxed{4}", "\\boxed{4}\n#### 5",
+        "Answer: $4$, maybe five", "The answer is $4$ or five", "\\boxed{4}\n\nNo, the answer is 5.",
+        "$-\\boxed4$", "$\\pm\\boxed4$", "$\\boxed4/5$", "\\boxed{4}/5", "$\\sqrt{\\boxed4}$",
+        "$x\\ne\\boxed4$", "$\\boxed4\\%$", "$\\boxed{4}^2$", "$\\boxed{4}+1$", "$1\\boxed{4}$",
+        "$\\frac{1}{\\boxed{4}}$", "$\\boxed{4}!$", "$\\boxed{4}\\text{ or }5$", "\\boxed{4} \u2228 5",
+        "$$x=-\\boxed{4}$$", "\\[2\\cdot\\boxed{4}\\]", "\\boxed{4} or about 5", "\\boxed{4} and/or 5",
+        "\\boxed{4}; alternatively 5", "\\boxed{4}, unless it is 5",
+    ],
+    "A": ["\\boxed{A} or B", "\\boxed{A}, B", "\\boxed{A} or \\text{B}"],
+    "x+1": ["\\boxed{x+1} or x+2", "\\boxed{x+1} or $x+2$"],
+    "\\text{Sunday}": ["\\boxed{\\text{Sunday}} or Monday", "$\\boxed{\\text{Sunday}}$ or Monday."],
+}  # fmt: skip
+PLAINLY = {
+    "4": [
+        "$x=\\boxed{4}$", "$\\boxed{4}\\text{ cm}$", "So $\\boxed{4}$.", "\\boxed{4} or equivalently 4.0",
+        "$\\boxed{4}$, or $\\frac{8}{2}$.", "**\\boxed{4}**", "- \\boxed{4}", "**Answer** - $\\boxed{4}$",
+        "It costs \\$5 - \\$1 = \\$\\boxed{4}.", "\\[x \\implies \\boxed{4}.\\]", "$\\boxed{4}^\\circ$",
+        "#### Step 1\nAdd.\n#### 2. Check\n$\\boxed{4}$", "\\boxed{4}\n\nThe answer is 4 apples.",
+        "$\\boxed{4}$ (since $2+2=4$)", "$a - b$ is \\boxed{4}", "\\begin{align*}x&=\\boxed{4}\\\\\\end{align*}",
+        "\\boxed{4}\n#### 4", "The answer is not 5 but \\boxed{4}.", "$x \\ge 4$, so $\\boxed{4}$",
+    ],
+    "2\\sqrt3": ["$\\boxed{2\\sqrt3}$ or about $3.46$", "$\\boxed{2\\sqrt3}\\approx 3.46$"],
+    "25\\%": ["$\\boxed{25}\\%$", "$\\boxed{25\\%}$"],
+    "A": ["\\boxed{A}, because it is even", "$\\boxed{\\text{(A)}} 3(1+r)^x$", "$\\boxed{A} -3$"],
+}  # fmt: skip
 HONEST = {
+    "\\frac{1+\\sqrt5}{2}": ["\\frac12+\\frac{\\sqrt5}{2}", "\\frac{\\sqrt5+1}{2}", "0.5+0.5\\sqrt5"],
+    "25\\pi": ["\\pi\\cdot25", "\\frac{50\\pi}{2}", "25\\cdot\\pi"],
+    "\\sqrt3": ["3^{1/2}", "3^{0.5}", "\\frac{3}{\\sqrt3}"],
+    "x^2+2x+1": ["(x+1)^2", "x(x+2)+1", "2x+x^2+1", "(x+1)(x+1)"],
+    "x^3-1": ["(x-1)(x^2+x+1)"],
+    "2x+1": ["2(x-1)+3", "\\frac{4x+2}{2}"],
+    "2i": ["0+2i", "2i+0"],
+    "\\frac{x}{2}+\\frac{y}{3}": ["\\frac{3x+2y}{6}", "0.5x+\\frac13y"],
+    "2^{100}": ["2^{100}", "4^{50}", "2\\cdot2^{99}"],
+    "\\frac{n(n+1)(2n+1)}{6}": ["\\frac{2n^3+3n^2+n}{6}"],
+    "e^{2\\pi i/3}": ["-\\frac12+\\frac{\\sqrt3}{2}i"],
+    "1.5\\times10^{3}\\pi": ["1500\\pi"],
+    "x^2+y^2=25": ["x^2+y^2-25=0", "25=x^2+y^2"],
+
     "x=1,y=2": ["y=2,x=1", "(1,2)", "(x,y)=(1,2)", "x=1\\text{ and }y=2", "(y,x)=(2,1)"],
     "(3,4)": ["(x,y)=(3,4)", "x=3,y=4", "y=4, x=3", "(m,b)=(3,4)", "(y,x)=(4,3)"],
     "1,4": ["x=1,x=4", "x_1=1,x_2=4", "x=4\\text{ or }x=1", "4,1"],
@@ -139,6 +198,27 @@ def test_and_is_not_or(gold: str, answer: str) -> None:
 @pytest.mark.parametrize(("gold", "answer"), lines(NESTED_SETS))
 def test_a_set_in_a_set_is_one_member(gold: str, answer: str) -> None:
     assert outcome(gold, answer) in (Outcome.WRONG, Outcome.UNPARSED)
+
+
+@pytest.mark.parametrize(("gold", "answer"), lines(LEFT_OVER))
+def test_what_is_left_to_compute_is_not_written_out(gold: str, answer: str) -> None:
+    assert outcome(gold, answer) in (Outcome.WRONG, Outcome.UNPARSED, Outcome.EXCEEDED)
+
+
+@pytest.mark.parametrize(("gold", "response"), lines(HEDGES))
+def test_what_stands_beside_the_box_is_read(gold: str, response: str) -> None:
+    assert verify_math(gold, response).outcome in (Outcome.WRONG, Outcome.UNPARSED)
+
+
+@pytest.mark.parametrize(("gold", "response"), lines(PLAINLY))
+def test_words_and_signs_around_the_box_are_no_other_answer(gold: str, response: str) -> None:
+    assert verify_math(gold, response).outcome is Outcome.CORRECT
+
+
+def test_a_percent_sign_behind_the_box_belongs_to_it() -> None:
+    problem = "What percent of 80 is 20?"
+    assert verify_math("25", "$\\boxed{25}\\%$", problem).outcome is Outcome.CORRECT
+    assert verify_math("25", "$\\boxed{25}\\%$").outcome is Outcome.WRONG
 
 
 @pytest.mark.parametrize(("gold", "answer"), lines(HONEST))
