@@ -21,6 +21,8 @@ _COMMENT = re.compile(r"^[ \t]*%.*$", re.MULTILINE)
 _LEADING = re.compile(r"-?\$?-?[0-9](?:[0-9.,/]*[0-9])?(?![0-9a-zA-Z^\\])|\\[a-zA-Z].*")
 _THINK = re.compile(r"</?think(?:ing)?>")
 _JOINT = re.compile(r"(?:[\s$,;]|\\[,;:! ]|\\q?quad|\band\b|\\text\{ *,? *and *\})+")
+
+
 class Final(NamedTuple):
     """The final answer as it is written; `others` are different ones given beside it."""
 

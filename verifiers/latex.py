@@ -5,7 +5,8 @@ A node is a tuple (kind, ...); equal trees are equal tuples:
     ("add" | "mul" | "div" | "pow" | "mixed", a, b)   ("neg" | "fact" | "abs" | "percent", a)
     ("pm", a, b) a plus or minus b   ("mp", a, b)
     ("fn", name, a)   ("root", a, n)   ("log", base, a)   ("binom", n, k)
-    ("list", items) ("both", items) inequalities that hold together   ("set", items) ("bracket", "(" or "[", items, ")" or "]") ("union", items)
+    ("both", items) inequalities that hold together
+    ("list", items) ("set", items) ("bracket", "(" or "[", items, ")" or "]") ("union", items)
     ("relation", operators, sides)   ("matrix", brackets, rows)   ("ratio", items)
     ("based", digits, base)   ("mod", a, n)   ("intersection" | "difference", a, b)   ("dots",)
     ("big", name, lower, upper, body) a sum, integral, limit, ...: read, never computed

@@ -1,4 +1,4 @@
-r"""Units and number words around an answer: `5\text{ cm}`, `\$12.50`, `45^\circ`, `3\text{ million}`."""
+r"""Units and number words around an answer: `5\text{ cm}`, `\$12.50`, `45^\circ`."""
 
 import re
 from typing import NamedTuple
@@ -126,7 +126,12 @@ def quantity(text: str, *, any_unit: bool = False, nouns: frozenset[str] = froze
         if not named:
             return Quantity(value, "")
     unit = canonical_unit(" ".join(named), power)
-    if not unit and named and not NO_UNITS.intersection(named) and _NAMED.fullmatch(" ".join(named)):
+    if (
+        not unit
+        and named
+        and not NO_UNITS.intersection(named)
+        and _NAMED.fullmatch(" ".join(named))
+    ):
         counted = found[1] is not None or (letters(found["bare"]) and numeral(value) is not None)
         if (any_unit and counted) or nouns.issuperset(named):
             unit = " ".join(named)
@@ -164,4 +169,3 @@ def same_kind(unit: str, other: str) -> bool:
     """Whether two units measure the same kind of quantity: cm and km do, cm and cm ^2 do not."""
     (first, *rest), (second, *others) = unit.split(), other.split()
     return _KIND.get(first, first) == _KIND.get(second, second) and len(rest) == len(others)
-

@@ -97,13 +97,17 @@ LEFT_OVER = {
 }  # fmt: skip
 HEDGES = {
     "4": [
-        "\\boxed{4} or maybe 5", "\\boxed{4} or five", "\\boxed{4}, or perhaps five", "\\boxed{4} or x",
+        "\\boxed{4} or maybe 5", "\\boxed{4} or five", "\\boxed{4}, or perhaps five",
+        "\\boxed{4} or x",
         "\\boxed{4} is wrong, it is 5", "The answer is not \\boxed{4}", "\\boxed{4}\n#### 5",
-        "Answer: $4$, maybe five", "The answer is $4$ or five", "\\boxed{4}\n\nNo, the answer is 5.",
+        "Answer: $4$, maybe five", "The answer is $4$ or five",
+        "\\boxed{4}\n\nNo, the answer is 5.",
         "$-\\boxed4$", "$\\pm\\boxed4$", "$\\boxed4/5$", "\\boxed{4}/5", "$\\sqrt{\\boxed4}$",
         "$x\\ne\\boxed4$", "$\\boxed4\\%$", "$\\boxed{4}^2$", "$\\boxed{4}+1$", "$1\\boxed{4}$",
-        "$\\frac{1}{\\boxed{4}}$", "$\\boxed{4}!$", "$\\boxed{4}\\text{ or }5$", "\\boxed{4} \u2228 5",
-        "$$x=-\\boxed{4}$$", "\\[2\\cdot\\boxed{4}\\]", "\\boxed{4} or about 5", "\\boxed{4} and/or 5",
+        "$\\frac{1}{\\boxed{4}}$", "$\\boxed{4}!$", "$\\boxed{4}\\text{ or }5$",
+        "\\boxed{4} \u2228 5",
+        "$$x=-\\boxed{4}$$", "\\[2\\cdot\\boxed{4}\\]", "\\boxed{4} or about 5",
+        "\\boxed{4} and/or 5",
         "\\boxed{4}; alternatively 5", "\\boxed{4}, unless it is 5",
     ],
     "A": ["\\boxed{A} or B", "\\boxed{A}, B", "\\boxed{A} or \\text{B}"],
@@ -112,19 +116,28 @@ HEDGES = {
 }  # fmt: skip
 PLAINLY = {
     "4": [
-        "$x=\\boxed{4}$", "$\\boxed{4}\\text{ cm}$", "So $\\boxed{4}$.", "\\boxed{4} or equivalently 4.0",
-        "$\\boxed{4}$, or $\\frac{8}{2}$.", "**\\boxed{4}**", "- \\boxed{4}", "**Answer** - $\\boxed{4}$",
-        "It costs \\$5 - \\$1 = \\$\\boxed{4}.", "\\[x \\implies \\boxed{4}.\\]", "$\\boxed{4}^\\circ$",
+        "$x=\\boxed{4}$", "$\\boxed{4}\\text{ cm}$", "So $\\boxed{4}$.",
+        "\\boxed{4} or equivalently 4.0",
+        "$\\boxed{4}$, or $\\frac{8}{2}$.", "**\\boxed{4}**", "- \\boxed{4}",
+        "**Answer** - $\\boxed{4}$",
+        "It costs \\$5 - \\$1 = \\$\\boxed{4}.", "\\[x \\implies \\boxed{4}.\\]",
+        "$\\boxed{4}^\\circ$",
         "#### Step 1\nAdd.\n#### 2. Check\n$\\boxed{4}$", "\\boxed{4}\n\nThe answer is 4 apples.",
-        "$\\boxed{4}$ (since $2+2=4$)", "$a - b$ is \\boxed{4}", "\\begin{align*}x&=\\boxed{4}\\\\\\end{align*}",
-        "\\boxed{4}\n#### 4", "The answer is not 5 but \\boxed{4}.", "$x \\ge 4$, so $\\boxed{4}$",
+        "$\\boxed{4}$ (since $2+2=4$)", "$a - b$ is \\boxed{4}",
+        "\\begin{align*}x&=\\boxed{4}\\\\\\end{align*}",
+        "\\boxed{4}\n#### 4", "The answer is not 5 but \\boxed{4}.",
+        "$x \\ge 4$, so $\\boxed{4}$",
     ],
     "2\\sqrt3": ["$\\boxed{2\\sqrt3}$ or about $3.46$", "$\\boxed{2\\sqrt3}\\approx 3.46$"],
     "25\\%": ["$\\boxed{25}\\%$", "$\\boxed{25\\%}$"],
     "A": ["\\boxed{A}, because it is even", "$\\boxed{\\text{(A)}} 3(1+r)^x$", "$\\boxed{A} -3$"],
 }  # fmt: skip
 HONEST = {
-    "\\frac{1+\\sqrt5}{2}": ["\\frac12+\\frac{\\sqrt5}{2}", "\\frac{\\sqrt5+1}{2}", "0.5+0.5\\sqrt5"],
+    "\\frac{1+\\sqrt5}{2}": [
+        "\\frac12+\\frac{\\sqrt5}{2}",
+        "\\frac{\\sqrt5+1}{2}",
+        "0.5+0.5\\sqrt5",
+    ],
     "25\\pi": ["\\pi\\cdot25", "\\frac{50\\pi}{2}", "25\\cdot\\pi"],
     "\\sqrt3": ["3^{1/2}", "3^{0.5}", "\\frac{3}{\\sqrt3}"],
     "x^2+2x+1": ["(x+1)^2", "x(x+2)+1", "2x+x^2+1", "(x+1)(x+1)"],
@@ -137,7 +150,6 @@ HONEST = {
     "e^{2\\pi i/3}": ["-\\frac12+\\frac{\\sqrt3}{2}i"],
     "1.5\\times10^{3}\\pi": ["1500\\pi"],
     "x^2+y^2=25": ["x^2+y^2-25=0", "25=x^2+y^2"],
-
     "x=1,y=2": ["y=2,x=1", "(1,2)", "(x,y)=(1,2)", "x=1\\text{ and }y=2", "(y,x)=(2,1)"],
     "(3,4)": ["(x,y)=(3,4)", "x=3,y=4", "y=4, x=3", "(m,b)=(3,4)", "(y,x)=(4,3)"],
     "1,4": ["x=1,x=4", "x_1=1,x_2=4", "x=4\\text{ or }x=1", "4,1"],
@@ -147,12 +159,10 @@ HONEST = {
     "x\\ne2\\text{ and }x\\ne3": ["x\\ne3, x\\ne2", "x\\ne2\\land x\\ne3"],
     "\\{\\{1\\},\\{2\\}\\}": ["\\{\\{2\\},\\{1\\}\\}"],
     "\\{1,-1,2\\}": ["\\{\\pm1,2\\}", "\\pm 1,2"],
-
     "\\frac13": ["\\frac13\\approx0.33", "x=\\frac{1}{3}\\approx 0.333"],
     "2\\sqrt3": ["2\\sqrt3\\approx3.46", "x=\\sqrt{12}=2\\sqrt3\\approx 3.4641"],
     "3.14": ["x\\approx 3.14", "\\pi\\approx3.14", "3.14"],
     "(1,\\sqrt2)": ["(1,\\sqrt2)\\approx(1,1.41)"],
-
     "3000000": ["3\\text{ million}", "3 million", "\\$3\\text{ million}"],
     "3\\text{ million}": ["3000000", "3,000,000", "3\\times10^6", "3 million"],
     "1.5\\text{ million dollars}": ["1500000", "\\$1.5 million", "1{,}500{,}000\\text{ dollars}"],
@@ -161,7 +171,7 @@ HONEST = {
     "No": ["no", "\\text{No}"],
     "June 20": ["\\text{June 20}", "\\text{June } 20", "june 20"],
     "2023-01-05": ["2023-01-05", "\\text{2023-01-05}", "2023 - 01 - 05"],
-    "555-1234": ["\\text{555-1234}", "555–1234"],
+    "555-1234": ["\\text{555-1234}", "555\u20131234"],
     "3\\pmod 7": ["3 \\pmod{7}", "3\\ \\pmod 7"],
     "6\\text{ feet }3\\text{ inches}": ["6 feet 3 inches", "\\text{6 feet 3 inches}"],
     "2\\text{ remainder }3": ["2 \\text{ remainder } 3", "2 remainder 3"],
