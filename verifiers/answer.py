@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
+from verifiers.around import HEDGE, beside
 from verifiers.rules import STRICT, MathRules
 
 BARE_LENGTH = 200
@@ -17,11 +18,9 @@ _BRACE = re.compile(r"\\[\\{}]|[{}]")
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])")
 _UNBRACED = re.compile(r"\s+([^\s{}\\$]+)")
 _COMMENT = re.compile(r"^[ \t]*%.*$", re.MULTILINE)
+_LEADING = re.compile(r"-?\$?-?[0-9](?:[0-9.,/]*[0-9])?(?![0-9a-zA-Z^\\])|\\[a-zA-Z].*")
 _THINK = re.compile(r"</?think(?:ing)?>")
 _JOINT = re.compile(r"(?:[\s$,;]|\\[,;:! ]|\\q?quad|\band\b|\\text\{ *,? *and *\})+")
-_OR_ELSE = re.compile(
-    r"[\s$.,)\]}\\]*(?:\(?\s*or\b|\\text\{\s*or\s*\}|\\lor\b|\\vee\b)\s*[-$\\(]*\s*[\d\\]"
-)
 
 
 class Final(NamedTuple):
@@ -48,7 +47,7 @@ def find_final(response: str, rules: MathRules) -> Final | None:
     if text is None:
         return None
     if _BOX.search(text) is not None:
-        return _boxed(text)
+        return _boxed(text, rules.markers)
     marked = _marked(text, rules.markers)
     if marked is None and rules.bare and 0 < len(text.strip()) <= BARE_LENGTH:
         return Final(text.strip())
@@ -71,7 +70,7 @@ class _Box(NamedTuple):
     end: int
 
 
-def _boxed(text: str) -> Final | None:
+def _boxed(text: str, markers: tuple[str, ...]) -> Final | None:
     boxes = _boxes(text)
     last = boxes[-1]
     if last.content is None:
@@ -85,10 +84,31 @@ def _boxed(text: str) -> Final | None:
         joined = all(_JOINT.fullmatch(words) for words in between)
     answer = last.content.strip()
     others.pop(answer, None)
-    after = text[last.end : last.end + 100].partition("\n\n")[0]
-    if _OR_ELSE.match(after):
-        others[after.strip()] = None
-    return Final(answer, tuple(others), joined) if answer else None
+    if not answer:
+        return None
+    around = beside(text, last.start, last.end, answer)
+    others |= dict.fromkeys(around.others)
+    if others and not around.joins:
+        joined = False
+    others |= dict.fromkeys(_marked_after(text, last.end, markers))
+    answer += around.sign
+    others.pop(answer, None)
+    return Final(answer, tuple(others), joined)
+
+
+def _marked_after(text: str, end: int, markers: tuple[str, ...]) -> list[str]:
+    """The numbers and formulas behind markers that follow the last box. A line that begins with
+    `####` can be a heading, so it must be a number or formula as a whole."""
+    found = list(_marker(markers).finditer(text, end))[-MAX_OTHERS:] if markers else []
+    answers: list[str] = []
+    for marker in found:
+        rest = _line(text[marker.end() :])
+        number = _LEADING.match(rest)
+        if number is None or "\\boxed" in rest or "\\fbox" in rest:
+            continue
+        if not marker[0].startswith("#") or number[0] == rest:
+            answers.append(number[0])
+    return answers
 
 
 def _boxes(text: str) -> list[_Box]:
@@ -157,6 +177,6 @@ def _line(text: str) -> str:
     if line.startswith("$") and line.find("$", 2) > 0:
         dollars = 2 if line.startswith("$$") else 1
         inside, _, after = line[dollars:].partition("$" * dollars)
-        if not re.search(r"[\d$\\]", after):  # nothing that could be a second answer
-            return inside.strip()
+        if not re.search(r"[\d$\\]", after) and not HEDGE.search(after):
+            return inside.strip()  # nothing that could be a second answer
     return line.removesuffix(".").strip()

@@ -204,7 +204,13 @@ class Atoms(Cursor):
             case "lvert":
                 return self._bars("rvert")
             case (
-                "begin pmatrix" | "begin bmatrix" | "begin vmatrix" | "begin matrix" | "begin array"
+                "begin pmatrix"
+                | "begin bmatrix"
+                | "begin Bmatrix"
+                | "begin vmatrix"
+                | "begin matrix"
+                | "begin smallmatrix"
+                | "begin array"
             ):
                 return self._matrix(name.removeprefix("begin "))
         raise NotMathematics(f"'\\{name}' is not understood")

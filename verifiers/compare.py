@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 from verifiers import algebra
+from verifiers.approximate import is_about
 from verifiers.forms import in_lowest_terms, is_expression, is_plain, leaves_work
-from verifiers.intervals import as_interval
+from verifiers.intervals import as_interval, chained
 from verifiers.latex import Node
 from verifiers.rational import rational
 from verifiers.rules import STRICT, MathRules
 
-COLLECTIONS = ("list", "set")
+COLLECTIONS = ("list", "set", "both")
 
 
 class Manner(NamedTuple):
@@ -29,6 +31,10 @@ def same(gold: Node, answer: Node, how: Manner) -> bool:
     """
     if gold == answer:  # no short cut: what is written alike is alike, whatever work it leaves
         return True
+    gold, answer = chained(gold), chained(answer)
+    named, other = _named_values(gold), _named_values(answer)
+    if named is not None or other is not None:
+        return _same_named(gold, named, answer, other, how)
     gold_name, gold_value = without_name(gold, gold, how)
     answer_name, answer_value = without_name(answer, gold, how)
     if how.rules.interval_for_inequality and (_is_interval(gold) or _is_interval(answer)):
@@ -51,7 +57,8 @@ def _is_interval(node: Node) -> bool:
 
 def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node]:
     r"""`x = 5`, `f(3) = 5`, `x \in S` as (name, value), and so `6\cdot 7 = 42` if it is true;
-    anything else as (None, itself)."""
+    anything else as (None, itself). `\\approx` must be true; what it shows counts only for a gold
+    that is a decimal."""
     if node[0] != "relation":
         return None, node
     signs, sides = node[1], node[2]
@@ -59,13 +66,19 @@ def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node
         return sides[0], sides[1]
     if not set(signs) <= {"=", "~"}:
         return None, node
-    if "~" in signs and not _is_approximate(gold):
-        # `1/3 ~ 0.33` says 1/3; `x ~ 4` says nothing exact.
-        end = signs.index("~") + 1
-        signs, sides = signs[: end - 1], sides[:end]
-        if not signs:
-            return (None, sides[0]) if not is_name(sides[0]) else (None, node)
     name, values = (sides[0], sides[1:]) if is_name(sides[0]) else (None, sides)
+    links = signs if name is None else signs[1:]
+    if "~" in signs:
+        if not _is_true(values, links):
+            return None, node
+        if not _is_approximate(gold):
+            # `1/3 ~ 0.33` says 1/3; `x ~ 4` says nothing exact.
+            if signs[0] == "~" and name is not None:
+                return None, node
+            exact = links.index("~")
+            values, links = values[: exact + 1], links[:exact]
+            if name is None and not links:
+                return None, values[0]
     defined = name[1] if name is not None and name[0] == "mul" else name  # of f(x), it is f
     if defined is not None and algebra.symbols(defined) & algebra.symbols(("all", *values)):
         return None, node
@@ -73,10 +86,16 @@ def without_name(node: Node, gold: Node, how: Manner) -> tuple[Node | None, Node
         return None, node
     if not all(is_expression(value) for value in values):
         return (name, values[0]) if len(values) == 1 else (None, node)
-    chain = zip(values, values[1:], signs if name is None else signs[1:], strict=False)
+    chain = zip(values, values[1:], links, strict=False)
     if all(sign == "~" or algebra.equal(x, y, how.short_cuts) for x, y, sign in chain):
         return name, values[-1]
     return None, node
+
+
+def _is_true(values: Sequence[Node], links: Sequence[str]) -> bool:
+    r"""Whether each value is about the next one where `\approx` stands between them."""
+    chain = zip(values, values[1:], links, strict=False)
+    return all(is_about(x, y) for x, y, sign in chain if sign == "~")
 
 
 def _is_approximate(gold: Node) -> bool:
@@ -109,8 +128,8 @@ def named_number(node: Node, how: Manner) -> Fraction | None:
 
 
 def _same_value(gold: Node, answer: Node, how: Manner) -> bool:
-    if how.rules.names_for_point and (gold[0] == "bracket") != (answer[0] == "bracket"):
-        gold, answer = _point(gold) or gold, _point(answer) or answer
+    if (gold[0] == "both") != (answer[0] == "both"):
+        return False  # "and" is not "or"
     gold_members, answer_members = _members(gold, how), _members(answer, how)
     if gold_members is not None and answer_members is not None:
         return _same_members(gold_members, answer_members, how)
@@ -132,6 +151,8 @@ def _same_value(gold: Node, answer: Node, how: Manner) -> bool:
             return _same_members(gold[1], answer[1], how)
         case "ratio":
             return _same_row(gold[1], answer[1], how)
+        case "mod":
+            return _same_row(gold[1:], answer[1:], how)
         case "matrix":
             rows = zip(gold[2], answer[2], strict=False)
             same_shape = (gold[1], len(gold[2])) == (answer[1], len(answer[2]))
@@ -185,27 +206,63 @@ def _replace(node: Node, old: Node, new: Node) -> Node:
     return tuple(_replace(part, old, new) if isinstance(part, tuple) else part for part in node)
 
 
-def _point(node: Node) -> Node | None:
-    """`x=1, y=2` as (1,2), when the names are in the order of the alphabet; else None."""
-    if node[0] != "list" or len(node[1]) < 2:
-        return None
-    names, values = list[str](), list[Node]()
-    for item in node[1]:
-        match item:
-            case ("relation", ("=",), (("sym", name), value)):
-                names.append(name)
-                values.append(value)
-            case _:
+def _named_values(node: Node) -> dict[str, Node] | None:
+    """Of `x=1, y=2` and `(x,y)=(1,2)`: what each of several unknowns is; else None."""
+    match node:
+        case ("relation", ("=",), (("bracket", "(", names, ")"), ("bracket", "(", values, ")"))):
+            pairs = list(zip(names, values, strict=False)) if len(names) == len(values) else []
+        case ("list" | "set", items):
+            pairs = [item[2] for item in items if item[0] == "relation" and item[1] == ("=",)]
+            if len(pairs) != len(items):
                 return None
-    if names != sorted(set(names)):
+        case _:
+            return None
+    if not all(name[0] == "sym" for name, _ in pairs):
         return None
-    return ("bracket", "(", tuple(values), ")")
+    found = {name[1]: value for name, value in pairs}
+    unknowns = {name.partition("_")[0] for name in found}  # x_1 and x_2 are one
+    return found if len(found) == len(pairs) and len(unknowns) > 1 else None
+
+
+def _same_named(
+    gold: Node,
+    expected: dict[str, Node] | None,
+    answer: Node,
+    found: dict[str, Node] | None,
+    how: Manner,
+) -> bool:
+    """Where one side or both say what several unknowns are: by name; for a point, in order."""
+    if expected is not None and found is not None:
+        if set(expected) != set(found):
+            return False
+        return all(_same_value(expected[name], found[name], how) for name in expected)
+    if not how.rules.names_for_point:
+        return False
+    if expected is not None:
+        row = tuple(expected[name] for name in _order(expected))
+        if answer[0] == "bracket":
+            return answer[1] + answer[3] == "()" and _same_row(row, answer[2], how)
+        return how.rules.set_for_tuple and answer[0] == "list" and _same_row(row, answer[1], how)
+    row = tuple(found[name] for name in _order(found)) if found else ()
+    return gold[0] == "bracket" and gold[1] + gold[3] == "()" and _same_row(gold[2], row, how)
+
+
+def _order(named: dict[str, Node]) -> list[str]:
+    """The order of the unknowns in a point: of the alphabet for neighbours in it (x, y, z), else
+    as they are written, such as m and b or r and theta."""
+    rising = sorted(named)
+    if any(len(name) > 1 for name in named):
+        return list(named)
+    neighbours = all(ord(y) - ord(x) == 1 for x, y in pairwise(rising)) or {*named} == {"x", "z"}
+    return rising if neighbours else list(named)
 
 
 def _members(node: Node, how: Manner) -> tuple[Node, ...] | None:
-    """The members of a list or set, or the two values of an expression with plus-minus."""
+    """The members of a list or set, or the two values of an expression with plus-minus. A set in
+    a set is one member."""
     if node[0] in COLLECTIONS:
-        return tuple(m for item in node[1] for m in (_members(item, how) or (item,)))
+        inside = ((None if m[0] == "set" else _members(m, how), m) for m in node[1])
+        return tuple(m for members, item in inside for m in (members or (item,)))
     if node[0] == "relation":
         name, value = without_name(node, node, how)
         return _members(value, how) if name is not None else None
@@ -251,6 +308,8 @@ def _same_relation(gold: Node, answer: Node, how: Manner) -> bool:
         return False
     if not how.rules.unevaluated and _is_solved(gold_sides) and not _is_solved(sides):
         return False  # `2x > 6` for x > 3
+    if not how.rules.unevaluated and leaves_work(gold, answer):
+        return False
     if len(signs) != 1 or not all(map(is_expression, (*gold_sides, *sides))):
         return _same_row(gold_sides, sides, how)
     x, y = (("add", left, ("neg", right)) for left, right in (gold_sides, sides))

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from math import gcd
+from math import gcd, isqrt
 
 from verifiers.latex import Node
+from verifiers.like_terms import has_like_terms
 
 EXPRESSIONS = frozenset(
     {"num", "sym", "const", "add", "mixed", "mul", "div", "pow", "neg", "fact", "abs", "percent"}
@@ -63,23 +64,51 @@ def in_lowest_terms(node: Node) -> bool:
 
 def leaves_work(gold: Node, answer: Node) -> bool:
     """Whether an answer that is no plain number leaves a computation to the reader: functions of
-    numbers of a kind that the reference answer does without, or a sum of two plain numbers."""
+    numbers of a kind that the reference answer does without; or arithmetic (`3^2+4^2`,
+    `\\sqrt{4}`) or like terms (`2x+3x`, `\\pi+0`) where it has none."""
     present = {kind for kind in map(_kind_of, _parts(gold)) if kind}
     allowed = set[str]().union(*(family for family in _FAMILIES if family & present))
     for part in _parts(answer):
         kind = _kind_of(part)
         if kind and kind not in allowed and not _has_symbol(part):
             return True
-        match part:
-            case ("add", left, right) if _unsigned(left)[0] == _unsigned(right)[0] == "num":
-                return True
-    return False
+    if has_arithmetic(answer) and not has_arithmetic(gold):
+        return True
+    return has_like_terms(answer) and not has_like_terms(gold)
 
 
 def fits(form: str, gold: Node, answer: Node) -> bool:
     """Whether an answer has a form (of those in verifiers/problem.py) that the gold answer has."""
     has = _FORMS.get(form)
     return has is None or not has(gold) or has(answer)
+
+
+def has_arithmetic(node: Node) -> bool:
+    """Whether a part is a computation with rational numbers only, or the root of a square."""
+    return any(_is_arithmetic(part) for part in _parts(node))
+
+
+def _is_arithmetic(node: Node) -> bool:
+    return node[0] not in ("num", "relation") and not is_plain(node) and _is_rational(node)
+
+
+def _is_rational(node: Node) -> bool:
+    """Whether it is written with rational numbers and what makes such out of such."""
+    match node:
+        case ("num", _):
+            return True
+        case ("root", ("num", inside), ("num", degree)) if degree == 2:
+            return _is_square(inside.numerator) and _is_square(inside.denominator)
+        case ("pow", base, exponent):
+            whole = _unsigned(exponent)
+            return whole[0] == "num" and whole[1].denominator == 1 and _is_rational(base)
+        case ("neg" | "percent" | "fact" | "abs" | "add" | "mul" | "div" | "mixed" | "binom", *_):
+            return all(map(_is_rational, node[1:]))
+    return False
+
+
+def _is_square(n: int) -> bool:
+    return n >= 0 and isqrt(n) ** 2 == n
 
 
 def _kind_of(node: Node) -> str | None:

@@ -1,6 +1,7 @@
 r"""Inequalities in one variable as intervals: `x>3` is (3,\infty), `x<2` or `x>5` a union."""
 
 from verifiers.latex import Node
+from verifiers.rational import rational
 
 INFINITY = ("sym", "infty")
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!="}
@@ -29,6 +30,32 @@ def as_interval(node: Node) -> Node | None:
     return None
 
 
+def chained(node: Node) -> Node:
+    r"""`x\ge-1\text{ and }x\le2` as `-1\le x\le 2`; anything else as it is."""
+    if node[0] != "both" or len(node[1]) != 2:
+        return node
+    bounds = [bound for item in node[1] if (bound := _bound(item)) is not None]
+    below = [bound for bound in bounds if bound[1] == ">"]
+    above = [bound for bound in bounds if bound[1] == "<"]
+    if len(below) != 1 or len(above) != 1 or below[0][0] != above[0][0]:
+        return node
+    name, _, low, bottom = below[0]
+    _, _, high, top = above[0]
+    return ("relation", (bottom, top), (low, name, high))
+
+
+def _bound(relation: Node) -> tuple[Node, str, Node, str] | None:
+    """Of `x < 3` and `3 > x`: the variable, "<" for a bound above, the bound, "<" or "<="."""
+    if relation[0] != "relation" or len(relation[1]) != 1:
+        return None
+    (sign,), (left, right) = relation[1], relation[2]
+    if left[0] != "sym" or left == INFINITY:
+        left, right, sign = right, left, _FLIPPED.get(sign, sign)
+    if left[0] != "sym" or sign not in ("<", "<=", ">", ">="):
+        return None
+    return left, sign[0], right, sign.replace(">", "<")
+
+
 def _of_relation(signs: Node, sides: Node) -> tuple[Node, Node] | None:
     """The variable of an inequality and its interval."""
     if len(signs) == 1 and signs[0] in _FLIPPED:
@@ -48,5 +75,13 @@ def _of_relation(signs: Node, sides: Node) -> tuple[Node, Node] | None:
         if set(signs) <= {"<", "<="}:
             opening = "(" if signs[0] == "<" else "["
             closing = ")" if signs[1] == "<" else "]"
+            if _is_empty(sides[0], sides[2]):
+                return None
             return sides[1], ("bracket", opening, (sides[0], sides[2]), closing)
     return None
+
+
+def _is_empty(low: Node, high: Node) -> bool:
+    """Whether nothing lies between two numbers, as far as they are rational."""
+    bottom, top = rational(low), rational(high)
+    return bottom is not None and top is not None and bottom > top

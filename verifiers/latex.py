@@ -5,9 +5,10 @@ A node is a tuple (kind, ...); equal trees are equal tuples:
     ("add" | "mul" | "div" | "pow" | "mixed", a, b)   ("neg" | "fact" | "abs" | "percent", a)
     ("pm", a, b) a plus or minus b   ("mp", a, b)
     ("fn", name, a)   ("root", a, n)   ("log", base, a)   ("binom", n, k)
+    ("both", items) inequalities that hold together
     ("list", items) ("set", items) ("bracket", "(" or "[", items, ")" or "]") ("union", items)
     ("relation", operators, sides)   ("matrix", brackets, rows)   ("ratio", items)
-    ("based", digits, base)   ("intersection" | "difference", a, b)   ("dots",)
+    ("based", digits, base)   ("mod", a, n)   ("intersection" | "difference", a, b)   ("dots",)
     ("big", name, lower, upper, body) a sum, integral, limit, ...: read, never computed
 The text is data: nothing in it is looked up, called or evaluated, and its length and the depth of
 its nesting are bounded.
@@ -17,7 +18,15 @@ from fractions import Fraction
 
 from verifiers.atoms import Atoms, Node
 from verifiers.tokens import NotMathematics, tokens
-from verifiers.vocabulary import BASES, PRODUCT_STARTS, RELATIONS, SET_SIGNS
+from verifiers.vocabulary import (
+    ALTERNATIVES,
+    BASES,
+    BOTH,
+    ORDERS,
+    PRODUCT_STARTS,
+    RELATIONS,
+    SET_SIGNS,
+)
 
 __all__ = ["MAX_LENGTH", "Node", "read"]
 
@@ -43,14 +52,20 @@ class Reader(Atoms):
             raise NotMathematics("it is empty")
         if self._accept("approx"):
             return ("relation", ("~",), (("sym", "the answer"), self.whole()))
+        start = self._at
         items = self._items()
         if self._next.kind != "end":
             raise NotMathematics(f"'{self._next.value}' is not understood where it stands")
-        return items[0] if len(items) == 1 else ("list", tuple(items))
+        if len(items) == 1:
+            return items[0]
+        signs = {sign for item in items for sign in (item[1] if item[0] == "relation" else "?")}
+        said = {token.value for token in self._tokens[start:] if token.value in ALTERNATIVES | BOTH}
+        both = signs == {"!="} or (said & BOTH and signs <= ORDERS)
+        return ("both" if both and not said & ALTERNATIVES else "list", tuple(items))
 
     def _items(self) -> list[Node]:
         items = [self._relation()]
-        while self._accept(",", ";", "or", "and", "vee", "lor"):
+        while self._accept(",", ";", *ALTERNATIVES, *BOTH):
             self._accept("and", "or", ",")  # "1, 2, and 3"
             items.append(self._relation())
         return items
@@ -62,7 +77,8 @@ class Reader(Atoms):
             operators.append(operator)
             sides.append(self._ratio())
         self._depth -= 1
-        return ("relation", tuple(operators), tuple(sides)) if operators else sides[0]
+        node = ("relation", tuple(operators), tuple(sides)) if operators else sides[0]
+        return ("mod", node, self._argument()) if self._accept("pmod") else node
 
     def _relation_sign(self) -> str | None:
         if self._next.kind not in ("mark", "command"):

@@ -21,9 +21,10 @@ from verifiers.problem import NOTHING, Asked, bare, read_problem
 from verifiers.rational import TooLarge
 from verifiers.rules import STRICT, MathRules
 from verifiers.tokens import NotMathematics
-from verifiers.units import Quantity, quantity, same_kind, words
+from verifiers.units import Quantity, quantity, same_kind
 from verifiers.verdict import SHOWN, Outcome, Verdict, broken, correct, exceeded, unparsed, wrong
 from verifiers.verdict import shown as _shown
+from verifiers.wording import has_words, is_code, letters, spoken, words
 
 __all__ = ["VERSION", "MathRules", "final_answer", "judge", "preload", "prepare", "verify_math"]
 
@@ -95,6 +96,7 @@ class _Reference:
         self.text = tidy((final_answer(gold) if "\\boxed" in gold else None) or gold)
         self.number = numeral(self.text)
         self.words = words(self.text)
+        self.letters = letters(self.text)
         choice = _CHOICE.fullmatch(self.text)
         is_choice = choice and "A" <= choice["letter"] <= "J" and not choice["content"].strip()
         self.choice = choice["letter"] if choice and is_choice else ""
@@ -109,6 +111,18 @@ class _Reference:
             return read(self.quantity.value)
         except NotMathematics as error:
             raise _UnreadableGold(str(error)) from error
+
+    @cached_property
+    def is_text(self) -> bool:
+        """A date or code, or something with words that is no mathematics: compared as text."""
+        return is_code(self.text) or (has_words(self.text) and not self.is_readable)
+
+    @cached_property
+    def is_readable(self) -> bool:
+        try:
+            return bool(self.tree)
+        except _UnreadableGold:
+            return False
 
     @cached_property
     def bare(self) -> str:
@@ -250,10 +264,14 @@ def _wrong_form(reference: _Reference, answer: str, asked: Asked) -> str:
 def _same_text(reference: _Reference, answer: str, asked: Asked, how: Manner) -> bool:
     if reference.words is not None:
         return reference.words == words(answer, wrapped_only=False)
+    if reference.letters and not asked.symbols.issuperset(reference.letters.replace(" ", "")):
+        return reference.letters == words(answer, wrapped_only=False)
     if reference.choice and (chosen := _same_choice(reference, answer, asked, how)) is not None:
         return chosen
     if reference.text.split() == answer.split() or _same_spelling(reference.text, answer):
         return True
+    if reference.is_text:
+        return spoken(reference.text) == spoken(answer)
     expected, tree = reference.quantity, reference.tree
     if len(answer) > MAX_LENGTH:
         raise NotMathematics(f"it is {len(answer):,} characters long (at most {MAX_LENGTH:,})")
@@ -273,8 +291,7 @@ def _same_spelling(gold: str, answer: str) -> bool:
     letter, capital or small."""
     if not re.search(r"\\text[a-z]*\s*\{[^{}]*[a-zA-Z]{2}", gold):
         return False
-    gold, answer = (re.sub(r"\\text[a-z]*|[{}\s~]", "", text).casefold() for text in (gold, answer))
-    return gold == answer
+    return spoken(gold) == spoken(answer)
 
 
 def _same_quantity(

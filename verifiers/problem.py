@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from verifiers.units import UNIT_WORDS, canonical_unit
+from verifiers.units import NO_UNITS, UNIT_WORDS, canonical_unit
 
 MAX_LENGTH = 20_000  # of a problem; what is beyond is not read
 REMEMBERED = 256
@@ -23,6 +23,7 @@ class Asked(NamedTuple):
     choices: tuple[tuple[str, str], ...] = ()  # letter and content
     formulas: frozenset[str] = frozenset()  # formulas in the problem, without spaces and style
     nouns: frozenset[str] = frozenset()  # words that may stand behind a number as its unit
+    symbols: frozenset[str] = frozenset()  # letters in the formulas
     tasks: frozenset[str] = frozenset()  # those that directly follow "write", "simplify", ...
 
 
@@ -39,21 +40,6 @@ _FORMS = {
     "expanded": r"\bexpand(?:ed)?\b",
     "rational denominator": r"rationali[sz]e",
 }  # fmt: skip
-# Words that say something about an answer, so that they are no name of what is counted.
-NO_NOUNS = frozenset(
-    word
-    for line in (
-        "and are but can for has have how its less more most least not than that the them then",
-        "there these they this was were what when which who with about above all also any below",
-        "between both does each either equal even ever every except exactly fewer from given",
-        "great greater half hundred hundreds thousand thousands million millions billion dozen",
-        "dozens double twice triple times into just large largest many maximum minimum minus much",
-        "negative neither never nor none odd one only other over percent plus positive same",
-        "several small smaller smallest some such two three four five six seven eight nine ten",
-        "third thirds quarter quarters fourth under until wrong zero answer correct",
-    )
-    for word in line.split()
-)
 _FORM = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _FORMS.items()}
 _PERCENT = re.compile(r"percent|\\%|%", re.IGNORECASE)
 _UNIT = re.compile(
@@ -68,6 +54,7 @@ _CHOICE = re.compile(
     r"\(([A-J])\)|(?:^|\s)([A-J])[.):](?=\s)|\\text(?:bf)?\{\s*\(?([A-J])[).]*\s*\}"
 )
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_NO_SYMBOLS = re.compile(r"\\(?:text|mathrm|mbox)[a-z]*\{[^{}]*\}|\\[a-zA-Z]+")
 _TASK = re.compile(
     r"\b(?:write|express|convert|simplify|reduce|rewrite|change|expand|factor|rationali[sz]e)"
     r"(?: out| the \w+(?: \w+)?)?:?\s*$",
@@ -79,10 +66,11 @@ _TASK = re.compile(
 def read_problem(text: str) -> Asked:
     """What the problem asks for, by its words alone."""
     text = text[:MAX_LENGTH]
-    formulas, tasks = set[str](), set[str]()
+    formulas, tasks, symbols = set[str](), set[str](), set[str]()
     for found in _FORMULA.finditer(text):
         formula = bare(next(group for group in found.groups() if group))
         formulas.add(formula)
+        symbols.update(re.findall(r"[a-zA-Z]", _NO_SYMBOLS.sub("", formula)))
         if _TASK.search(text[max(0, found.start() - 40) : found.start()]):
             tasks.add(formula)
     units = (canonical_unit(found[1]) for found in _UNIT.finditer(text))
@@ -92,7 +80,8 @@ def read_problem(text: str) -> Asked:
         frozenset(unit for unit in units if unit),
         _choices(text),
         frozenset(formulas),
-        frozenset(re.findall(r"[a-z]{3,}", text.casefold())) - NO_NOUNS,
+        frozenset(re.findall(r"[a-z]{3,}", text.casefold())) - NO_UNITS,
+        frozenset(symbols),
         frozenset(tasks),
     )
 

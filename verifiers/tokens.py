@@ -19,6 +19,8 @@ UNICODE = {  # written as LaTeX
     "°": r"^\circ ",
     "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "\u222a": r"\cup ", "∈": r"\in ",
     "√": r"\sqrt ", "±": r"\pm ", "θ": r"\theta ", "∅": r"\emptyset ",
+    "½": r"\frac12 ", "¼": r"\frac14 ", "¾": r"\frac34 ", "²": "^2 ", "³": "^3 ",
+    r"\lbrace": r"\{", r"\rbrace": r"\}",
 }  # fmt: skip
 IGNORED = frozenset(
     {"left", "right", "displaystyle", "textstyle", "limits", "bf", "rm", "it", "mathstrut"}
@@ -49,6 +51,7 @@ _TOKEN = re.compile(
     r"|(?P<digit>[0-9])"
     r"|(?P<letter>[a-zA-Z])"
 )
+_ROW_END = re.compile(r"\\\\\[[0-9.]+ ?[a-z]{2}\]")  # `\\[2pt]`
 _GROUPED = re.compile(r"[0-9]{1,3}(?:(?:\{,\}|,\\!|\\,|\\ | )[0-9]{3})+(?![0-9])")
 _COMMA_GROUPED = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 
@@ -56,6 +59,7 @@ _COMMA_GROUPED = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 def tokens(text: str) -> list[Token]:
     for symbol, command in UNICODE.items():
         text = text.replace(symbol, command)
+    text = _ROW_END.sub(r"\\\\", text)
     text = _GROUPED.sub(lambda found: re.sub(r"[^0-9]", "", found[0]), text)
     if _COMMA_GROUPED.fullmatch(text):
         text = text.replace(",", "")

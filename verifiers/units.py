@@ -1,9 +1,10 @@
-r"""Units and words around an answer: `5\text{ cm}`, `\$12.50`, `45^\circ`, `\text{Monday}`."""
+r"""Units and number words around an answer: `5\text{ cm}`, `\$12.50`, `45^\circ`."""
 
 import re
 from typing import NamedTuple
 
-from verifiers.tokens import TEXT
+from verifiers.numerals import numeral
+from verifiers.wording import WRAPPED, letters
 
 
 class Quantity(NamedTuple):
@@ -59,8 +60,29 @@ UNIT_WORDS = sorted(
     reverse=True,
 )  # fmt: skip
 
-_WRAPPED = r"\\(?:" + "|".join(sorted(TEXT, reverse=True)) + r")\s*\{([^{}\\]*)\}"
-_UNIT = _WRAPPED.replace("|mathbf", "")  # a bold letter is a vector
+_MULTIPLIERS = {
+    "dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9,
+    "trillion": 10**12,
+}  # fmt: skip
+# Words that say something about an answer, so that they are no name of what is counted.
+NO_UNITS = frozenset(
+    word
+    for line in (
+        "and are but can for has have how its less more most least not than that the them then",
+        "there these they this was were what when which who with about above all also any below",
+        "between both does each either equal even ever every except exactly fewer from given",
+        "great greater half hundred hundreds thousand thousands million millions billion dozen",
+        "dozens double twice triple times into just large largest many maximum minimum minus much",
+        "negative neither never nor none odd one only other over percent plus positive same",
+        "several small smaller smallest some such two three four five six seven eight nine ten",
+        "third thirds quarter quarters fourth under until wrong zero answer correct",
+        "no or remainder rem mod modulo trillion approximately roughly nearly almost maybe perhaps",
+        "squared cubed factorial",
+    )
+    for word in line.split()
+)
+
+_UNIT = WRAPPED.replace("|mathbf", "")  # a bold letter is a vector
 _TRAILING = re.compile(
     _UNIT
     + r"(?P<power>\^\{?[23]\}?)?$"
@@ -69,36 +91,63 @@ _TRAILING = re.compile(
 _ANGLE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)|circ.*circ|\u00b0.*\u00b0", re.DOTALL)
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\u00b0|\\degree)\s*$")
 _PERCENT = re.compile(r"(?:\\[,;:! ]|~|\s)*\\?%\s*$")
+_NAMED = re.compile(r"[a-z.,'/^ -]+")
 _SPACE = re.compile(r"(?:\\[,;:! ]|~|\s)+$")
-_WORDS = re.compile(r"[a-zA-Z][a-zA-Z' -]*")
 
 
 def quantity(text: str, *, any_unit: bool = False, nouns: frozenset[str] = frozenset()) -> Quantity:
     r"""An answer and its unit, as far as the unit is one that is known; else all of it.
 
-    any_unit: whatever stands in a `\text{...}` at the end counts as the unit.
+    any_unit: whatever stands in a `\text{...}` at the end, or a word there, counts as the unit.
     nouns: so do words at the end that are all among these, `7 \text{ apples}`.
+    Number words multiply: `3\text{ million dollars}` is 3000000 dollars. Words that say something
+    about the number (`or more`, `remainder`) are never a unit.
     """
     for sign in ("", "-"):
         for dollar in (sign + r"\$", sign + "$"):
             if text.startswith(dollar):
-                return Quantity(sign + text[len(dollar) :], "dollar")
+                return Quantity(_multiplied(sign + text[len(dollar) :]), "dollar")
     for pattern, unit in ((_DEGREES, "degree"), (_PERCENT, "percent")):
         found = pattern.search(text[-40:])
         if found and not _ANGLE.search(text):
             return Quantity(text[: len(text) - len(found[0])], unit)
     found = _TRAILING.search(text[-200:])
-    if found:
-        unit = canonical_unit(
-            found["bare"] or found[1] or "", found["power"] or found["raised"] or ""
-        )
-        named = (found["bare"] or found[1] or "").casefold().split()
-        if not unit and (any_unit or (named and nouns.issuperset(named))):
-            unit = " ".join(named) if found[1] or nouns else ""
-        value = _SPACE.sub("", text[: len(text) - len(found[0])][-4000:])
-        if unit and value:
-            return Quantity(value, unit)
-    return Quantity(text, "")
+    if found is None:
+        return Quantity(text, "")
+    value = _SPACE.sub("", text[: len(text) - len(found[0])][-4000:])
+    named = (found["bare"] or found[1] or "").casefold().split()
+    power = found["power"] or found["raised"] or ""
+    times = _MULTIPLIERS.get(named[0]) if named else None
+    if times is not None:
+        multiplied = _times(value, times)
+        if multiplied is None or (power and not named[1:]):
+            return Quantity(text, "")
+        value, named = multiplied, named[1:]
+        if not named:
+            return Quantity(value, "")
+    unit = canonical_unit(" ".join(named), power)
+    if (
+        not unit
+        and named
+        and not NO_UNITS.intersection(named)
+        and _NAMED.fullmatch(" ".join(named))
+    ):
+        counted = found[1] is not None or (letters(found["bare"]) and numeral(value) is not None)
+        if (any_unit and counted) or nouns.issuperset(named):
+            unit = " ".join(named)
+    return Quantity(value, unit) if unit and value else Quantity(text, "")
+
+
+def _multiplied(text: str) -> str:
+    r"""`3\text{ million}` as `3000000`; anything else as it is."""
+    found = quantity(text)
+    return text if found.unit else found.value
+
+
+def _times(value: str, times: int) -> str | None:
+    """A plain number times a number word, written out; None when it is no plain number."""
+    number = numeral(value)
+    return None if number is None else str(number.value * times)
 
 
 def canonical_unit(named: str, power: str = "") -> str:
@@ -120,19 +169,3 @@ def same_kind(unit: str, other: str) -> bool:
     """Whether two units measure the same kind of quantity: cm and km do, cm and cm ^2 do not."""
     (first, *rest), (second, *others) = unit.split(), other.split()
     return _KIND.get(first, first) == _KIND.get(second, second) and len(rest) == len(others)
-
-
-def words(text: str, *, wrapped_only: bool = True) -> str | None:
-    r"""The words of an answer that is words, in small letters; None when it is not.
-
-    `\text{...}` around two letters or more says that it is words. Without it (and `wrapped_only`
-    not asked for) so does being nothing but letters; a capital in front is enough of a sign too.
-    """
-    found = re.fullmatch(_WRAPPED + r"\.?", text.strip())
-    inside = (found[1] if found else text).strip().removesuffix(".")
-    if not _WORDS.fullmatch(inside) or len(inside) < 2:
-        return None
-    plainly = re.fullmatch(r"[A-Z][a-z]{2,}(?: [a-zA-Z]+)*", inside)
-    if found or not wrapped_only or plainly:
-        return " ".join(inside.casefold().split())
-    return None

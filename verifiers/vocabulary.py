@@ -22,6 +22,9 @@ RELATIONS = {
     "ge": ">=", "geq": ">=", "geqslant": ">=", "ne": "!=", "neq": "!=", "approx": "~", "in": "in",
     "to": "->", "rightarrow": "->", "equiv": "==", "cong": "cong", "subset": "subset",
 }  # fmt: skip
+ORDERS = frozenset({"<", ">", "<=", ">=", "!="})
+ALTERNATIVES = frozenset({"or", "vee", "lor"})
+BOTH = frozenset({"and", "wedge", "land"})
 ACCENTS = frozenset({"vec", "overline", "overrightarrow", "hat", "widehat", "bar", "mathbb"})
 SET_SIGNS = {"cup": "union", "cap": "intersection", "setminus": "difference"}
 BIG = frozenset({"sum", "prod", "int", "lim", "gcd", "lcm", "max", "min"})
