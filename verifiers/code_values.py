@@ -111,6 +111,10 @@ def parse_report(data: bytes, most_parts: int | None = None) -> tuple[str, Tree]
         TooManyParts: its value has more than `most_parts`.
         NotAValue: it is nothing of the kind.
     """
+    # Before it is parsed, which takes memory for each. A value equal to one whose JSON has
+    # `most_parts` bytes has no more brackets than that, also where they stand in its strings.
+    if most_parts is not None and data.count(b"[") > most_parts + 1:
+        raise TooManyParts(f"a value of more than {most_parts:,} parts")
     what, tree = read_message(data)
     try:
         return what, normal(tree, most_parts)

@@ -218,6 +218,8 @@ def test_a_report_of_too_many_parts_is_not_read_to_its_end() -> None:
     assert parse_report(report, 100)[0] == "value"
     with pytest.raises(TooManyParts, match="a value of more than 99 parts"):
         parse_report(report, 99)
+    with pytest.raises(TooManyParts):  # no JSON at all, and so not parsed
+        parse_report(b"[" * 200, 99)
 
 
 def test_a_value_is_shown_short_however_large_it_is() -> None:
