@@ -124,7 +124,7 @@ install() {
         uv_install --dry-run "$torch" >"$log" 2>&1 || flags+=(--torch-backend cpu)
     fi
     uv_install --require-hashes -r "$root/requirements/$kind.lock" 2>&1 |
-        tee "$log" | grep -E '^(Downloading|Installed)' || explain
+        tee "$log" | grep --line-buffered -E '^(Downloading|Installed)' || explain
     uv_install --offline --editable "$root" >"$log" 2>&1 || explain
 
     echo "launch.sh: checking that everything imports"

@@ -124,7 +124,7 @@ class Report:
     def best_constant(self) -> tuple[str, int, int] | None:
         """The answer that is most often right whatever the task: how often it was, of how many."""
         rows = [row for row in self.rows if row.name in CONSTANT]
-        found = [(label, *counts) for row in rows for label, counts in row.guesses.items()]
+        found = [(label, k, n) for row in rows for label, (k, n) in row.guesses.items()]
         return max(found, key=lambda guess: guess[1] / guess[2], default=None)
 
     @property
