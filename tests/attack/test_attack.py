@@ -65,7 +65,7 @@ def test_a_planted_crack_is_found_and_named(planted, reason):
 
 @pytest.mark.parametrize(
     ("planted", "reason"),
-    [slow("Leaks", "part of the prompt: 'last number'"), slow("OneAnswer", "constant: 'No'")],
+    [slow("Leaks", "part of the prompt: 'longest number'"), slow("OneAnswer", "constant: 'No'")],
 )
 def test_a_rule_that_is_right_too_often_is_a_crack(planted, reason):
     report = attacked(f"{PLANTED}:{planted}", n_tasks=12)
