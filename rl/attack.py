@@ -61,6 +61,7 @@ def attack_command(
         if known is not None:
             refused |= not known.admitted
             continue
+        print(f"attacking {spec.name}: the table comes at the end", file=sys.stderr, flush=True)
         enough = effort_for(make_env(spec.name, spec.options)).enough
         keeps = n_tasks is None or n_tasks >= enough
         opened = _opened(spec) if keeps else {}  # before the attack: what changes under it shows

@@ -140,6 +140,10 @@ def evaluate(model: str, path: Path | None, overrides: Sequence[str]) -> int:
     hardware = find_hardware()
     checkpoint = _run_checkpoint(Path(model))
     path = path or (Path(model) / "recipe.yaml" if checkpoint else None)
+    if path is None and not Path(model).exists() and Path(model).parent.is_dir():
+        runs = sorted(p.name for p in Path(model).parent.iterdir() if (p / "recipe.yaml").exists())
+        if runs:
+            raise UserError(f"there is no {model}; in {Path(model).parent}: {', '.join(runs)}")
     if path is None:
         raise UserError(
             f"{model} is not a run directory, so the tasks are not known: name a recipe with "

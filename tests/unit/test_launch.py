@@ -98,3 +98,10 @@ def test_differences_are_named_by_their_full_path():
     old = {"a": {"b": 1, "c": 2}, "d": [{"e": 1}], "f": None, "g": [1], "h": 0}
     new = {"a": {"b": 1, "c": 3}, "d": [{"e": 2}], "f": {"x": 1}, "g": [1, 2], "h": 0}
     assert list(differing_keys(old, new)) == ["a.c", "d.0.e", "f", "g"]
+
+
+def test_a_run_that_is_not_there_is_answered_with_those_that_are(tmp_path, capsys):
+    (tmp_path / "math-1").mkdir()
+    (tmp_path / "math-1" / "recipe.yaml").write_text("")
+    assert main(["eval", str(tmp_path / "math-2")]) == 1
+    assert f"there is no {tmp_path / 'math-2'}; in {tmp_path}: math-1" in capsys.readouterr().err
