@@ -9,20 +9,24 @@ not pass through the hook.
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import source_from_cache
 from pathlib import Path
 from typing import Any
 
 from envs.attack import draw_tasks, effort_for
-from envs.base import EnvError
+from envs.base import Env, EnvError, Task
 from envs.registry import find_class, make_env
 from envs.sources import ROOT, find_homes, is_own, source_files
 
 DEADLINE_S = 900.0  # for drawing and solving what an attack needs, data read anew
+JUDGING_S = 60
+MEMORY_BYTES = 2 << 30  # for judging
 JUDGED = 3  # solutions: what only `verify` opens
 SYSTEM = [Path("/", name) for name in ("dev", "etc", "proc", "run", "sys", "usr/share/zoneinfo")]
 CACHE = ".cache"  # of libraries: what they keep of the hub, which is known by its name
@@ -81,23 +85,37 @@ def main(request: str, reply: str) -> None:
             path = os.path.abspath(os.fsdecode(arguments[0]))
             (written if arguments[2] & WRITING else read).add(path)
 
+    def write() -> None:
+        opened = sorted(map(_source_of, read - written))
+        Path(reply).write_text(json.dumps({"opened": opened}), encoding="utf-8")
+
     asked = json.loads(Path(request).read_text(encoding="utf-8"))
     sys.addaudithook(note)
     try:
-        _use(asked["name"], asked["options"])
-        found: dict[str, Any] = {"opened": sorted(map(_source_of, read - written))}
+        env = make_env(asked["name"], asked["options"])
+        drawn = draw_tasks(env, effort_for(env).solved)
     except EnvError as error:
-        found = {"error": str(error)}
-    Path(reply).write_text(json.dumps(found), encoding="utf-8")
+        Path(reply).write_text(json.dumps({"error": str(error)}), encoding="utf-8")
+        return
+    write()
+    _judge(env, list(zip(*drawn, strict=True))[:JUDGED], write)
 
 
-def _use(name: str, options: dict[str, Any]) -> None:
-    env = make_env(name, options)
-    tasks, solutions = draw_tasks(env, effort_for(env).solved)
+def _judge(env: Env, solved: list[tuple[Task, str]], write: Callable[[], None]) -> None:
+    """Judge solutions, and write down after each what was opened by then.
+
+    A verifier that hangs ends this process, and one that eats memory gets no more: it is the attack
+    that says so, with limits of its own.
+    """
+    signal.alarm(JUDGING_S)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, hard))
     try:
         env.prepare()
-        for task, solution in list(zip(tasks, solutions, strict=True))[:JUDGED]:
+        for task, solution in solved:
             env.verify(task, solution)
+            write()
     except Exception as error:  # the attack counts it; here it must not hide what was opened
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
 

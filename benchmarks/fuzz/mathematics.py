@@ -76,7 +76,8 @@ def answers(choices: Choices) -> tuple[str, str, str | None]:
     elif kind < 6:
         text = choices.pieces(PIECES, 25)
     elif kind < 9:
-        text = choices.changed(choices.one_of(GOLDS), PIECES)
+        text = gold if choices.chance(50) else choices.one_of(GOLDS)
+        text = text if choices.chance(30) else choices.changed(text, PIECES)
     else:
         text = choices.characters(40)
     text = choices.repeated(text)
