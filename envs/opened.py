@@ -25,7 +25,7 @@ from envs.registry import find_class, make_env
 from envs.sources import ROOT, find_homes, is_own, source_files
 
 DEADLINE_S = 900.0  # for drawing and solving what an attack needs, data read anew
-JUDGING_S = 60
+JUDGING_S = 30
 MEMORY_BYTES = 2 << 30  # for judging
 JUDGED = 3  # solutions: what only `verify` opens
 SYSTEM = [Path("/", name) for name in ("dev", "etc", "proc", "run", "sys", "usr/share/zoneinfo")]
