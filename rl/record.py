@@ -120,7 +120,7 @@ class RunDirectory:
 class Sessions:
     """How long a run has taken over all the times it was started (sessions.json).
 
-    Use as a context manager: this session is over when it is left.
+    Use as a context manager: leaving it writes down how long the run went on this time.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
@@ -146,14 +146,14 @@ class Sessions:
                 self.end()
 
     def policy_found(self) -> None:
-        """From the session's beginning to here is `policy_s`."""
+        """From the start to here is `policy_s`."""
         self._now["policy_s"] = time.time() - self._now["began"]
 
     def end(self) -> dict[str, float]:
-        """Write down that this session is over.
+        """Write down how long the run went on this time.
 
         Returns:
-            `policy_s` and `wall_s`, over all sessions.
+            `policy_s` and `wall_s`, over all the times it was started.
         """
         self._now["wall_s"] = time.time() - self._now["began"]
         self._directory.write_json("sessions.json", self._all)
