@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
@@ -17,12 +16,12 @@ from inspect import getfile
 from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
-from types import FrameType
 from typing import Any
 
 from envs.attack import ATTACKERS, make_targets
 from envs.base import Env, Split, Task
 from envs.registry import job, judge, make_env
+from envs.work import cpu_s, lines_run
 from verifiers.answer import final_answer
 from verifiers.attack import anything
 from verifiers.attack.attacker import Attacker, Expect, Target
@@ -292,29 +291,6 @@ def a_long_hostile_answer_is_judged_in_linear_work(env: Env, n: int) -> None:
             require(many < 6 * few + 20_000, env, "judging takes linear work", case)
             seconds = cpu_s(lambda r=long: env.verify(task, r))
             require(seconds < 2, env, "80,000 characters are judged within 2 s", case)
-
-
-def lines_run(work: Callable[[], object]) -> int:
-    count = 0
-
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal count
-        count += 1
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
-
-
-def cpu_s(work: Callable[[], object]) -> float:
-    start = time.thread_time()
-    work()
-    return time.thread_time() - start
 
 
 # -- demonstrations --------------------------------------------------------------------------------
