@@ -1,6 +1,8 @@
 """What processes a test has started and left."""
 
+import contextlib
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -39,6 +41,13 @@ def parents() -> dict[int, int]:
 def gone(pid: int) -> bool:
     fields = _status(pid)
     return not fields or fields[0] in "ZX"
+
+
+def kill(pid: int) -> None:
+    """Kill a process that may be ending by itself just now, and wait until it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    wait_until_gone(pid)
 
 
 def wait_until_gone(pid: int) -> None:

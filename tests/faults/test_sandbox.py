@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import children, descendants, wait_until_gone
+from tests.faults.processes import children, descendants, kill, wait_until_gone
 from verifiers.code import Grader
 from verifiers.code_failure import ended
 from verifiers.pool import Limits as PoolLimits
@@ -122,7 +121,7 @@ def test_a_fork_server_that_is_killed_is_replaced() -> None:
         for _ in range(2):
             assert grader.grade(ADD, RIGHT).outcome is Outcome.CORRECT
             for pid in children():
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
         assert grader.grade(ADD, RIGHT).outcome is Outcome.CORRECT
 
 
