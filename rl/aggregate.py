@@ -31,7 +31,7 @@ def by_sequence(lengths: Lengths) -> Aggregation:
 
 def by_prompt(lengths: Lengths) -> Aggregation:
     """Every task counts alike, and within it every token (ScaleRL, arXiv:2510.13786)."""
-    weights = [[1 / sum(group)] * len(group) for group in lengths]
+    weights = [[1 / sum(group) for _ in group] for group in lengths]
     return Aggregation(weights, sum(bool(group) for group in lengths))
 
 

@@ -122,7 +122,7 @@ def check_mismatch(step: int, update: Update, limits: AlarmLimits) -> None:
         )
     if update.masked_fraction > limits.max_masked_fraction:
         raise UserError(
-            f"step {step}: {update.masked_fraction:.0%} of the trained tokens were left out because "
+            f"step {step}: {update.masked_fraction:.0%} of the trained tokens were left out, since "
             "sampler and learner disagree there (algorithm.sequence_band, algorithm.token_band; "
             f"allowed: alarms.max_masked_fraction={limits.max_masked_fraction}). {remedy}"
         )

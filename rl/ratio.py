@@ -39,14 +39,14 @@ def sequence_mean(values: Tensor, loss_mask: Tensor, sequence: Tensor) -> Tensor
     """[N]: for each token the mean of `values` over the unmasked tokens of its sequence.
 
     Args:
-        values: [N], 0 where masked; differentiable.
+        values: [N]; differentiable. Finite where masked.
         sequence: [N] int64, the number of each token's sequence, from 0 without gaps.
 
     Summed in float64: 30,000 float32 numbers added one by one lose the digits that a clip of 3e-4
     looks at. 0 for a sequence of which everything is masked.
     """
     zeros = values.new_zeros(len(values), dtype=torch.float64)
-    sums = zeros.index_add(0, sequence, values.double())
+    sums = zeros.index_add(0, sequence, torch.where(loss_mask, values, 0.0).double())
     counts = zeros.index_add(0, sequence, loss_mask.double())
     means = sums / counts.clamp(min=1)
     return means.index_select(0, sequence).to(values.dtype)

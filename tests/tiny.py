@@ -33,20 +33,26 @@ def tiny_model(directory: Path, architecture: str = "Qwen3", **changes: Any) -> 
     return directory
 
 
-def learner_recipe(temperature: float = 1.0, **learner: Any) -> Recipe:
+def learner_recipe(
+    temperature: float = 1.0, algorithm: dict[str, Any] | None = None, **learner: Any
+) -> Recipe:
     settings = {"dtype": "float32", "lr": 1e-3, "threads": 1, "collective_deadline_s": 120}
     return Recipe.model_validate(
         {
             "model": "embedded",
             "envs": [{"name": "arithmetic"}],
             "rollout": {"temperature": temperature},
+            "algorithm": algorithm or {},
             "learner": {**settings, **learner},
         }
     )
 
 
 def random_batch(seed: int, n_sequences: int = 16, advantage: float = 1.0) -> Batch:
-    """Sequences of 4 to 60 tokens; sampler log-probabilities a little off a uniform policy's."""
+    """Sequences of 4 to 60 tokens; sampler log-probabilities a little off a uniform policy's.
+
+    The loss is the mean over tokens.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def number(low: int, high: int) -> int:
@@ -63,13 +69,17 @@ def random_batch(seed: int, n_sequences: int = 16, advantage: float = 1.0) -> Ba
         advantages.append(torch.randn(1, generator=generator) * sampled * advantage)
     if not n_sequences:
         whole = torch.zeros(0, dtype=torch.int64)
-        return Batch(whole, whole, whole > 0, torch.zeros(0), torch.zeros(0), n_tokens=7)
+        none = torch.zeros(0)
+        return Batch(whole, whole, whole > 0, none, none, none, denominator=7, n_tokens=7)
     trained = torch.cat(mask)
+    n_tokens = int(trained.sum()) + 50  # 50 more in groups without signal
     return Batch(
         torch.cat(tokens),
         torch.cat(positions),
         trained,
         torch.cat(logprobs),
         torch.cat(advantages),
-        n_tokens=int(trained.sum()) + 50,  # 50 more in groups without signal
+        trained.float(),
+        denominator=n_tokens,
+        n_tokens=n_tokens,
     )
