@@ -42,23 +42,26 @@ def learner_recipe(
             "model": "embedded",
             "envs": [{"name": "arithmetic"}],
             "rollout": {"temperature": temperature},
-            "algorithm": algorithm or {},
+            # The answers of a random batch are far off: by default none is left out for that.
+            "algorithm": {"sequence_band": None, **(algorithm or {})},
             "learner": {**settings, **learner},
         }
     )
 
 
-def random_batch(seed: int, n_sequences: int = 16, advantage: float = 1.0) -> Batch:
+def random_batch(
+    seed: int, n_sequences: int = 16, advantage: float = 1.0, weights: str = "token"
+) -> Batch:
     """Sequences of 4 to 60 tokens; sampler log-probabilities a little off a uniform policy's.
 
-    The loss is the mean over tokens.
+    The loss is the mean over tokens, or with `weights` "sequence" that over sequences.
     """
     generator = torch.Generator().manual_seed(seed)
 
     def number(low: int, high: int) -> int:
         return int(torch.randint(low, high, (1,), generator=generator))
 
-    tokens, positions, mask, logprobs, advantages = [], [], [], [], []
+    tokens, positions, mask, logprobs, advantages, shares = [], [], [], [], [], []
     for _ in range(n_sequences):
         length = number(4, 60)
         sampled = torch.arange(length) >= number(1, 4)
@@ -67,6 +70,7 @@ def random_batch(seed: int, n_sequences: int = 16, advantage: float = 1.0) -> Ba
         mask.append(sampled)
         logprobs.append((torch.randn(length, generator=generator) * 0.2 - 7.5) * sampled)
         advantages.append(torch.randn(1, generator=generator) * sampled * advantage)
+        shares.append(sampled / sampled.sum() if weights == "sequence" else sampled.float())
     if not n_sequences:
         whole = torch.zeros(0, dtype=torch.int64)
         none = torch.zeros(0)
@@ -79,7 +83,7 @@ def random_batch(seed: int, n_sequences: int = 16, advantage: float = 1.0) -> Ba
         trained,
         torch.cat(logprobs),
         torch.cat(advantages),
-        trained.float(),
-        denominator=n_tokens,
+        torch.cat(shares),
+        denominator=n_sequences if weights == "sequence" else n_tokens,
         n_tokens=n_tokens,
     )

@@ -31,7 +31,7 @@ def run_ranks(
     """What rank 0 answers to each of `steps`; every process is gone afterwards.
 
     Args:
-        steps: ["update", seed, n_sequences, advantage], ["logprobs", tokens], ["digest"],
+        steps: ["update", seed, n_sequences, advantage, weights], ["logprobs", tokens], ["digest"],
             ["weights"], ["save", directory], ["load", directory], ["limit", bytes].
         follower: "follow", or what ranks above 0 do in its place: "die", "sleep", "stall".
     """
