@@ -130,7 +130,11 @@ class Ranks:
             real = torch.stack([batch.rollout_logprobs, batch.advantages, batch.weights])
         self.share(whole)
         self.share(real)
-        return Batch(whole[0], whole[1], whole[2].bool(), *real, denominator, n_tokens)
+        tokens, positions, mask = whole
+        logprobs, advantages, weights = real
+        return Batch(
+            tokens, positions, mask.bool(), logprobs, advantages, weights, denominator, n_tokens
+        )
 
     def reduce(self, sums: Tensor, maxima: Tensor) -> tuple[list[float], list[float]]:
         """Over the ranks: the sum of `sums` and the maximum of `maxima`, both [n] float64."""
