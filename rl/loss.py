@@ -39,7 +39,7 @@ def clip(
     that became likely can outweigh the step.
 
     Source: PPO (arXiv:1707.06347, eq. 7); two distances: DAPO (arXiv:2503.14476, eq. 8); dual clip:
-    arXiv:1912.09729, eq. 5, also known as two-sided clipping (arXiv:2505.07291).
+    arXiv:1912.09729, also known as two-sided clipping (arXiv:2505.07291).
     """
     ratio = log_ratio(logprobs, rollout_logprobs, loss_mask).exp()
     return _clipped(ratio, advantages, loss_mask, clip_low, clip_high, clip_dual)
