@@ -99,6 +99,8 @@ def arguments(recipe: Recipe, steps: int, micro_batch: int, scratch: Path) -> GR
     batch = recipe.groups_per_step * recipe.group_size
     micro_batch = min(micro_batch, batch)
     algorithm, learner = recipe.algorithm, recipe.learner
+    if (algorithm.loss, algorithm.aggregation) != ("clip", "token"):
+        raise ValueError(f"TRL is set up for the clipped token mean only, not {algorithm!r}")
     return GRPOConfig(
         output_dir=str(scratch),
         max_steps=steps,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rl.config import Alarms as AlarmLimits
 from rl.config import Recipe
 from rl.errors import UserError
-from rl.types import ENGINE
+from rl.types import ENGINE, Update
 from verifiers.verdict import Outcome, Verdict
 
 FIRST_VERDICTS = 64  # when they are all broken, nobody need wait for a long evaluation's others
@@ -103,17 +103,34 @@ def longer_answers(found: Signs, recipe: Recipe) -> str:
     )
 
 
-def check_mismatch(step: int, mismatch_kl: float, limits: AlarmLimits) -> None:
+def check_mismatch(step: int, update: Update, limits: AlarmLimits) -> None:
     """Stop a run whose sampler and learner are no longer the same policy.
 
     Raises:
-        UserError: they differ by more than `alarms.max_mismatch_kl`.
+        UserError: they differ by more than `alarms.max_mismatch_kl`, the correction left out more
+            than `alarms.max_masked_fraction`, or the probability of one token differs by more than
+            `alarms.max_prob_diff`.
     """
-    if mismatch_kl > limits.max_mismatch_kl:
+    remedy = (
+        "Training on would collapse; give engine.dtype and learner.dtype the same value, or lower "
+        "learner.lr"
+    )
+    if update.mismatch_kl > limits.max_mismatch_kl:
         raise UserError(
-            f"step {step}: sampler and learner disagree by {mismatch_kl:.3g} nats per token "
-            f"(allowed: alarms.max_mismatch_kl={limits.max_mismatch_kl}). Training on would "
-            "collapse; give engine.dtype and learner.dtype the same value, or lower learner.lr"
+            f"step {step}: sampler and learner disagree by {update.mismatch_kl:.3g} nats per token "
+            f"(allowed: alarms.max_mismatch_kl={limits.max_mismatch_kl}). {remedy}"
+        )
+    if update.masked_fraction > limits.max_masked_fraction:
+        raise UserError(
+            f"step {step}: {update.masked_fraction:.0%} of the trained tokens were left out, since "
+            "sampler and learner disagree there (algorithm.sequence_band, algorithm.token_band; "
+            f"allowed: alarms.max_masked_fraction={limits.max_masked_fraction}). {remedy}"
+        )
+    if update.prob_diff_max > limits.max_prob_diff:
+        raise UserError(
+            f"step {step}: sampler and learner disagree by {update.prob_diff_max:.3g} on the "
+            f"probability of a token (allowed: alarms.max_prob_diff={limits.max_prob_diff}). "
+            f"{remedy}"
         )
 
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rl.advantage import ADVANTAGES
+from rl.advantage import step_advantages
+from rl.aggregate import Aggregation, Lengths, by_constant, by_prompt, by_sequence, by_token
 from rl.config import Recipe
 from rl.types import Graded, Group, Rollout, Stop
 from verifiers.verdict import Outcome
@@ -24,6 +25,8 @@ class Batch(NamedTuple):
     loss_mask: Tensor  # [T] bool: sampled by the policy
     rollout_logprobs: Tensor  # [T] float32, nats, of the sampler at sampling time; 0 where masked
     advantages: Tensor  # [T] float32; 0 where masked
+    weights: Tensor  # [T] float32, of a token's loss in the sum; 0 where masked
+    denominator: int  # of that sum, over the whole step: see rl/aggregate.py
     n_tokens: int  # sampled tokens of every valid rollout of the step, packed or not
 
 
@@ -68,57 +71,99 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
     Raises:
         ValueError: an answer whose log-probabilities are not finite or not one per token.
     """
-    advantage_of = ADVANTAGES[recipe.algorithm.advantage]
-    chosen: list[tuple[Rollout, float]] = []
-    advantages: list[list[float]] = []
-    skipped: list[list[str | None]] = []
-    n_tokens = signal_groups = 0
-    for group in groups:
-        reasons = [why_invalid(graded, recipe) for graded in group]
-        valid = [g for g, reason in zip(group, reasons, strict=True) if reason is None]
-        n_tokens += sum(len(g.rollout.completion.tokens) for g in valid)
-        no_signal = why_skip(valid)
-        if no_signal is None:
-            rewards = torch.tensor([g.reward for g in valid], dtype=torch.float64)
-            values = iter(advantage_of(rewards).tolist())
-            signal_groups += 1
-        else:
-            values = iter([0.0] * len(valid))
-        own = [next(values) if reason is None else 0.0 for reason in reasons]
-        fates = [reason or no_signal for reason in reasons]
-        chosen += [
-            (g.rollout, advantage)
-            for g, advantage, why in zip(group, own, fates, strict=True)
-            if why is None
-        ]
-        advantages.append(own)
-        skipped.append(fates)
-    return Packed(_lay_out(chosen, n_tokens), advantages, skipped, signal_groups)
+    reasons = [[why_invalid(graded, recipe) for graded in group] for group in groups]
+    valid = [
+        [graded for graded, why in zip(group, own, strict=True) if why is None]
+        for group, own in zip(groups, reasons, strict=True)
+    ]
+    no_signal = [why_skip(group) for group in valid]
+    advantages = _advantages(valid, no_signal, recipe.algorithm.advantage)
+    lengths = [[len(graded.rollout.completion.tokens) for graded in group] for group in valid]
+    weights, denominator = aggregate(lengths, recipe)
+    chosen = [
+        _Chosen(graded.rollout, advantage, weight)
+        for group, own, shares, why in zip(valid, advantages, weights, no_signal, strict=True)
+        if why is None
+        for graded, advantage, weight in zip(group, own, shares, strict=True)
+    ]
+    return Packed(
+        _lay_out(chosen, denominator, n_tokens=sum(map(sum, lengths))),
+        [_spread(own, why) for own, why in zip(advantages, reasons, strict=True)],
+        [[why or lacking for why in own] for own, lacking in zip(reasons, no_signal, strict=True)],
+        no_signal.count(None),
+    )
 
 
-def _lay_out(chosen: list[tuple[Rollout, float]], n_tokens: int) -> Batch:
+def _advantages(
+    valid: list[Group], no_signal: list[str | None], estimator: str
+) -> list[list[float]]:
+    """One per valid rollout of each group; zeros in groups without signal."""
+    rewards = [
+        torch.tensor([graded.reward for graded in group], dtype=torch.float64)
+        for group, why in zip(valid, no_signal, strict=True)
+        if why is None
+    ]
+    found = iter(step_advantages(estimator, rewards))
+    return [
+        next(found).tolist() if why is None else [0.0] * len(group)
+        for group, why in zip(valid, no_signal, strict=True)
+    ]
+
+
+def _spread(values: list[float], reasons: list[str | None]) -> list[float]:
+    """The values of the valid rollouts in their places among all, 0 where there is none."""
+    left = iter(values)
+    return [next(left) if why is None else 0.0 for why in reasons]
+
+
+def aggregate(lengths: Lengths, recipe: Recipe) -> Aggregation:
+    """Weights and denominator of the step, as the recipe wants it."""
+    algorithm = recipe.algorithm
+    match algorithm.aggregation:
+        case "token":
+            return by_token(lengths)
+        case "sequence":
+            return by_sequence(lengths)
+        case "prompt":
+            return by_prompt(lengths)
+        case "constant":
+            divisor = algorithm.constant_tokens or recipe.rollout.max_new_tokens
+            return by_constant(lengths, divisor)
+
+
+class _Chosen(NamedTuple):
+    rollout: Rollout
+    advantage: float
+    weight: float
+
+
+def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
     tokens: list[int] = []
     positions: list[int] = []
     mask: list[bool] = []
     logprobs: list[float] = []
     advantages: list[float] = []
-    for rollout, advantage in chosen:
+    weights: list[float] = []
+    for rollout, advantage, weight in chosen:
         prompt, completion = rollout.prompt_tokens, rollout.completion
         _check(rollout)
         sampled = len(completion.tokens)
+        nothing = [0.0] * len(prompt)
         tokens += prompt
         tokens += completion.tokens
         positions += range(len(prompt) + sampled)
         mask += [False] * len(prompt) + [True] * sampled
-        logprobs += [0.0] * len(prompt)
-        logprobs += completion.logprobs
-        advantages += [0.0] * len(prompt) + [advantage] * sampled
+        logprobs += nothing + completion.logprobs
+        advantages += nothing + [advantage] * sampled
+        weights += nothing + [weight] * sampled
     return Batch(
         tokens=torch.tensor(tokens, dtype=torch.int64),
         positions=torch.tensor(positions, dtype=torch.int64),
         loss_mask=torch.tensor(mask, dtype=torch.bool),
         rollout_logprobs=torch.tensor(logprobs, dtype=torch.float32),
         advantages=torch.tensor(advantages, dtype=torch.float32),
+        weights=torch.tensor(weights, dtype=torch.float32),
+        denominator=denominator,
         n_tokens=n_tokens,
     )
 

@@ -4,40 +4,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rl.algorithm import Algorithm
+from rl.schema import (
+    Clash,
+    Count,
+    Decay,
+    Finite,
+    Name,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+    Width,
+)
 from verifiers.process import Limits
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(min_length=1)]
-Width = Annotated[int, Field(ge=16, multiple_of=8)]  # vLLM's kernels on CPUs want multiples of 8
 
 MIN_TEMPERATURE = 0.01  # vLLM raises what lies between 0 and this, and would sample from that
 MIN_VERIFIER_MIB = 256  # a worker with sympy loaded fills 68 before it has judged anything
 
-
-class Clash(ValueError):
-    """Values that are allowed each, but not together.
-
-    Args:
-        message: complete, with whole key paths and the values found.
-        keys: the keys that clash, seen from the section that finds it; the mistake is reported
-            where one of them was written.
-    """
-
-    def __init__(self, message: str, *keys: str) -> None:
-        super().__init__(message)
-        self.keys = keys
-
-
 Action = Literal["log", "stop"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class EnvSpec(BaseModel):
@@ -151,7 +136,7 @@ class Engine(Section):
     eager: bool = False
     """True starts in seconds; False compiles first and samples faster."""
 
-    extra_args: dict[str, str | int | float | bool] = {}
+    extra_args: dict[str, str | int | float | bool] = Field(default={})
     """More options of `vllm serve`, by their long name without the dashes."""
 
     start_deadline_s: Positive = 600.0
@@ -200,23 +185,6 @@ class Reward(Section):
     """Worth of an answer whose judging used up a limit."""
 
 
-class Algorithm(Section):
-    """The policy gradient. The loss is a sum over tokens, over the step's count of sampled ones."""
-
-    advantage: Literal["group_mean", "group_std"] = "group_std"
-    """group_mean: reward - mean of its group (Dr. GRPO); group_std: that over the group's standard
-    deviation (GRPO)."""
-
-    clip_low: Share = 0.2
-    """The ratio is clipped to [1 - clip_low, 1 + clip_high]."""
-
-    clip_high: NotNegative = 0.28
-    """Larger than clip_low is DAPO's clip-higher."""
-
-    train_truncated: bool = True
-    """False leaves answers that ran out of tokens out of the loss."""
-
-
 class Learner(Section):
     ranks: Count = 1
     """Learner processes; on GPUs one for each."""
@@ -234,7 +202,7 @@ class Learner(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Updates over which the learning rate rises in a line to its peak."""
 
-    betas: Annotated[list[Decay], Field(min_length=2, max_length=2)] = [0.9, 0.95]
+    betas: Annotated[list[Decay], Field(min_length=2, max_length=2)] = Field(default=[0.9, 0.95])
     """Decay of AdamW's two moments."""
 
     weight_decay: NotNegative = 0.0
@@ -333,6 +301,14 @@ class Alarms(Section):
     max_mismatch_kl: Positive = 0.1
     """Nats per token between sampler and learner above which the run stops."""
 
+    max_masked_fraction: Share = 0.5
+    """Share of a step's trained tokens that algorithm.sequence_band and algorithm.token_band may
+    leave out before the run stops."""
+
+    max_prob_diff: Share = 1.0
+    """Largest difference between sampler and learner in the probability of one token, above which
+    the run stops. 1: never."""
+
     canary_fraction: Share = 0.01
     """Canary tasks, which have no answer, as a share of a step's tasks. They are sampled beside
     these and left out of the loss. 0: none; nor where the environments have none."""
@@ -425,7 +401,7 @@ class Recipe(Section):
     """Why to train although `assay attack` refuses an environment; it is shown and kept in
     summary.json. null: such a run is refused."""
 
-    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = ["tensorboard"]
+    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(default=["tensorboard"])
     """Where the metrics go besides metrics.jsonl."""
 
     run_dir: str | None = None

@@ -16,9 +16,10 @@ from rl.checkpoint import write_model
 from rl.config import Recipe
 from rl.deepspeed_engine import gathered, start_engine
 from rl.errors import UserError
-from rl.loss import clip_higher, mismatch
 from rl.microbatch import MicroBatch, plan, sequence_lengths, take, to_device
+from rl.objective import contribution
 from rl.ranks import Command, Ranks
+from rl.ratio import mismatch
 from rl.types import Update
 
 GATHER_ELEMENTS = 2**26  # ZeRO-3: so many weights are whole on every rank at once while publishing
@@ -74,8 +75,9 @@ class Learner:
         """
         if batch.n_tokens < 1:
             raise ValueError("an update needs at least one sampled token (n_tokens is 0)")
-        self._ranks.announce(Command.UPDATE, len(batch.tokens), batch.n_tokens)
-        return self._update(batch, len(batch.tokens), batch.n_tokens)
+        numbers = len(batch.tokens), batch.denominator, batch.n_tokens
+        self._ranks.announce(Command.UPDATE, *numbers)
+        return self._update(batch, *numbers)
 
     def logprobs(self, tokens: list[int]) -> list[float]:
         """Natural-log probabilities of tokens[1:], each given what precedes it, at temperature 1.
@@ -141,10 +143,11 @@ class Learner:
         error, and the supervisor ends this process when rank 0 is gone.
         """
         while True:
-            command, first, second = self._ranks.next_command()
+            command, *numbers = self._ranks.next_command()
+            first, denominator, n_tokens = numbers
             match command:
                 case Command.UPDATE:
-                    self._update(None, first, second)
+                    self._update(None, first, denominator, n_tokens)
                 case Command.LOGPROBS:
                     self._logprobs(torch.zeros(first, dtype=torch.int64), shared=True)
                 case Command.WEIGHTS:
@@ -160,22 +163,21 @@ class Learner:
 
     # The share of every rank.
 
-    def _update(self, batch: Batch | None, length: int, n_tokens: int) -> Update:
+    def _update(self, batch: Batch | None, length: int, denominator: int, n_tokens: int) -> Update:
         step = self.version + 1
         with self._ranks.waiting(f"update {step}"):
-            batch = self._ranks.share_batch(batch, length, n_tokens)
+            batch = self._ranks.share_batch(batch, length, denominator, n_tokens)
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
             passes = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens)[self.rank]
-            sums = torch.zeros(4, dtype=torch.float64, device=self._ranks.device)
-            maxima = torch.zeros(2, dtype=torch.float64, device=self._ranks.device)
+            sums = torch.zeros(5, dtype=torch.float64, device=self._ranks.device)
+            maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
             for i, sequences in enumerate(passes):
                 self._engine.set_gradient_accumulation_boundary(i == len(passes) - 1)
                 micro = to_device(take(batch, lengths, sequences), self._ranks.device)
-                self._accumulate(micro, n_tokens, sums, maxima)
-            (loss, clipped, kl, difference), (difference_max, ratio_max) = self._ranks.reduce(
-                sums, maxima
-            )
+                self._accumulate(micro, denominator, sums, maxima)
+            (loss, clipped, masked, kl, difference), maxima_found = self._ranks.reduce(sums, maxima)
+            difference_max, ratio_max, prob_diff_max = maxima_found
             if not torch.tensor([loss, kl]).isfinite().all():
                 raise LearnerError(
                     f"update {step}: the loss is {loss} and sampler and learner differ by {kl} "
@@ -193,18 +195,21 @@ class Learner:
             grad_norm=grad_norm,
             lr=lr,
             clip_fraction=clipped * per_token,
+            masked_fraction=masked * per_token,
             mismatch_kl=kl * per_token,
             logprob_diff_mean=difference * per_token,
             logprob_diff_max=difference_max,
             ratio_max=ratio_max if trained else 1.0,
+            prob_diff_max=prob_diff_max,
             n_tokens=n_tokens,
             n_trained_tokens=trained,
             n_micro_batches=len(passes),
         )
 
-    def _accumulate(self, micro: MicroBatch, n_tokens: int, sums: Tensor, maxima: Tensor) -> None:
+    def _accumulate(
+        self, micro: MicroBatch, denominator: int, sums: Tensor, maxima: Tensor
+    ) -> None:
         """One forward and backward pass; its figures are added to `sums` and `maxima` in place."""
-        algorithm = self._recipe.algorithm
         logprobs = self._engine(
             micro.tokens,
             micro.positions,
@@ -213,20 +218,15 @@ class Learner:
             micro.targets,
             self._recipe.rollout.temperature,
         )
-        out = clip_higher(
-            logprobs,
-            micro.rollout_logprobs,
-            micro.advantages,
-            micro.loss_mask,
-            n_tokens,
-            algorithm.clip_low,
-            algorithm.clip_high,
-        )
+        out = contribution(self._recipe.algorithm, logprobs, micro, denominator)
         # DeepSpeed takes the mean over ranks; the loss is a sum over them.
         self._engine.backward(out.loss * self._ranks.world_size, scale_wrt_gas=False)
         found = mismatch(logprobs.detach(), micro.rollout_logprobs, micro.loss_mask)
-        sums += torch.stack([out.loss.detach(), out.clipped.sum(), found.kl_sum, found.diff_sum])
-        torch.maximum(maxima, torch.stack([found.diff_max, found.ratio_max]).double(), out=maxima)
+        sums += torch.stack(
+            [out.loss.detach(), out.clipped, out.masked, found.kl_sum, found.diff_sum]
+        )
+        largest = torch.stack([found.diff_max, found.ratio_max, found.prob_diff_max]).double()
+        torch.maximum(maxima, largest, out=maxima)
 
     def _step(self, lr: float) -> float:
         """Clip, update, forget the gradient. Returns the gradient's norm before clipping."""

@@ -1,8 +1,13 @@
-"""Losses as pure functions of tensors: no configuration, no rank, no logging.
+"""Policy losses as pure functions of tensors: no configuration, no rank, no logging.
 
-T is the number of tokens given to one call: all of a step, or the part that one rank holds in one
-micro-batch. A loss is a sum over tokens divided by a count that the caller takes over the whole
-step, so the parts of a step add up to the loss of the whole, however it is split.
+Every loss takes the same four tensors, all [N]:
+    logprobs          natural log of the current policy's probability of each token; differentiable
+    rollout_logprobs  the same of the sampler, at sampling time
+    advantages        reward units, or deviations
+    loss_mask         bool: sampled by the policy, so trainable
+and gives one loss per token, to be minimised. rl/aggregate.py says how those are added up. The
+ratio r is exp(logprobs - rollout_logprobs), see rl/ratio.py. Whatever stands at a masked token
+reaches neither value nor gradient.
 """
 
 from typing import NamedTuple
@@ -10,72 +15,171 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# e^20 is far outside any trust region. Without a bound float32 overflows at e^89, and the clipped
-# branch then has the gradient 0 * inf = NaN.
-MAX_LOG_RATIO = 20.0
+from rl.ratio import log_ratio, sequence_mean
 
 
-class PolicyLoss(NamedTuple):
-    loss: Tensor  # scalar; differentiable
-    clipped: Tensor  # [T] bool: the token's gradient is zero because the clip is active
+class TokenLoss(NamedTuple):
+    loss: Tensor  # [N]; differentiable; 0 where masked
+    clipped: Tensor  # [N] bool: a bound acts here, so the ratio moves this token's loss no further
 
 
-class Mismatch(NamedTuple):
-    """How far the current policy is from the one that sampled, over the unmasked tokens."""
-
-    kl_sum: Tensor  # scalar, nats: KL(sampler || current), k3 estimate; never negative
-    diff_sum: Tensor  # scalar, nats: sum of |current - sampler|
-    diff_max: Tensor  # scalar, nats
-    ratio_max: Tensor  # scalar: largest exp(current - sampler); 0 without tokens
-
-
-def log_ratio(logprobs: Tensor, rollout_logprobs: Tensor, loss_mask: Tensor) -> Tensor:
-    """Current minus sampler, 0 where masked, bounded by `MAX_LOG_RATIO`.
-
-    The mask is applied to the difference, before any exponential: whatever stands at a masked
-    token, infinities included, reaches neither the value nor the gradient.
-    """
-    difference = torch.where(loss_mask, logprobs - rollout_logprobs, 0.0)
-    return difference.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-
-
-def clip_higher(
-    logprobs: Tensor,  # [T] natural log, current policy; differentiable
-    rollout_logprobs: Tensor,  # [T] natural log, of the sampler at sampling time
-    advantages: Tensor,  # [T]
-    loss_mask: Tensor,  # [T] bool: sampled by the policy, so trainable
-    n_tokens: int,  # sampled tokens of the whole step
+def clip(
+    logprobs: Tensor,
+    rollout_logprobs: Tensor,
+    advantages: Tensor,
+    loss_mask: Tensor,
+    *,
     clip_low: float,
     clip_high: float,
-) -> PolicyLoss:
-    """PPO's clipped surrogate with two clip distances, summed over tokens, over `n_tokens`.
+    clip_dual: float | None = None,
+) -> TokenLoss:
+    """-min(r A, clip(r, 1 - clip_low, 1 + clip_high) A), PPO's clipped surrogate.
 
-    Source: PPO (arXiv:1707.06347, eq. 7); clip-higher and the token mean are DAPO's
-    (arXiv:2503.14476, eq. 8).
+    With `clip_dual` (above 1 + clip_high) r counts up to it where A is negative: without, one token
+    that became likely can outweigh the step.
+
+    Source: PPO (arXiv:1707.06347, eq. 7); two distances: DAPO (arXiv:2503.14476, eq. 8); dual clip:
+    arXiv:1912.09729, also known as two-sided clipping (arXiv:2505.07291).
     """
     ratio = log_ratio(logprobs, rollout_logprobs, loss_mask).exp()
-    unclipped = ratio * advantages
-    bounded = ratio.clamp(1 - clip_low, 1 + clip_high) * advantages
-    objective = torch.where(loss_mask, torch.minimum(unclipped, bounded), 0.0)
-    clipped = loss_mask & (bounded < unclipped)
-    return PolicyLoss(-objective.sum() / n_tokens, clipped)
+    return _clipped(ratio, advantages, loss_mask, clip_low, clip_high, clip_dual)
 
 
-@torch.no_grad()
-def mismatch(logprobs: Tensor, rollout_logprobs: Tensor, loss_mask: Tensor) -> Mismatch:
-    """Sums and maxima over the unmasked tokens, so that parts of a step can be put together.
+def gspo(
+    logprobs: Tensor,
+    rollout_logprobs: Tensor,
+    advantages: Tensor,
+    loss_mask: Tensor,
+    sequence: Tensor,  # [N] int64, see `rl.ratio.sequence_mean`
+    *,
+    clip_low: float,
+    clip_high: float,
+) -> TokenLoss:
+    """`clip` on the ratio of the whole answer, the geometric mean of its tokens' ratios.
 
-    Shapes as in `clip_higher`. The k3 estimate r - 1 - log r of KL(sampler || current), with r the
-    ratio current / sampler, is from http://joschu.net/blog/kl-approx.html.
+    Each token carries its answer's loss, so that the mean over the tokens of an answer is it.
+
+    Source: GSPO (arXiv:2507.18071, eq. 5 to 7).
     """
-    difference = torch.where(loss_mask, logprobs - rollout_logprobs, 0.0)
-    bounded = difference.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-    ratio = bounded.exp()
-    distance = difference.abs()
-    zero = distance.new_zeros(1)
-    return Mismatch(
-        kl_sum=(torch.expm1(bounded) - bounded).sum(),
-        diff_sum=distance.sum(),
-        diff_max=torch.cat([distance, zero]).max(),
-        ratio_max=torch.cat([torch.where(loss_mask, ratio, 0.0), zero]).max(),
+    mean = sequence_mean(log_ratio(logprobs, rollout_logprobs, loss_mask), loss_mask, sequence)
+    return _clipped(mean.exp(), advantages, loss_mask, clip_low, clip_high, None)
+
+
+def _clipped(
+    ratio: Tensor,
+    advantages: Tensor,
+    loss_mask: Tensor,
+    clip_low: float,
+    clip_high: float,
+    clip_dual: float | None,
+) -> TokenLoss:
+    """-min(r A, bounded r A), with the one bound that matters for each sign of A."""
+    advantages = torch.where(loss_mask, advantages, 0.0)
+    positive = advantages > 0
+    bounded = torch.where(
+        positive, ratio.clamp(max=1 + clip_high), ratio.clamp(min=1 - clip_low, max=clip_dual)
     )
+    return TokenLoss(-bounded * advantages, (advantages != 0) & (bounded != ratio))
+
+
+def gmpo(
+    logprobs: Tensor,
+    rollout_logprobs: Tensor,
+    advantages: Tensor,
+    loss_mask: Tensor,
+    sequence: Tensor,  # [N] int64, see `rl.ratio.sequence_mean`
+    *,
+    clip_nats: float,
+) -> TokenLoss:
+    """-A times the geometric mean over the answer of its clipped token ratios.
+
+    Each ratio is clipped to e^-clip_nats .. e^clip_nats on the side where clipping makes the
+    objective smaller. Each token carries its answer's loss. A must be the same for a whole answer.
+
+    Source: GMPO (arXiv:2507.20673, eq. 4).
+    """
+    advantages = torch.where(loss_mask, advantages, 0.0)
+    difference = log_ratio(logprobs, rollout_logprobs, loss_mask)
+    bounded = torch.where(
+        advantages > 0, difference.clamp(max=clip_nats), difference.clamp(min=-clip_nats)
+    )
+    ratio = sequence_mean(bounded, loss_mask, sequence).exp()
+    return TokenLoss(-ratio * advantages, (advantages != 0) & (bounded != difference))
+
+
+def sapo(
+    logprobs: Tensor,
+    rollout_logprobs: Tensor,
+    advantages: Tensor,
+    loss_mask: Tensor,
+    *,
+    gate_positive: float,
+    gate_negative: float,
+) -> TokenLoss:
+    """-A sigmoid(g (r - 1)) 4 / g, with a steepness g for each sign of A: a clip without an edge.
+
+    At r = 1 the gradient is that of -r A, and it fades as r moves away to either side.
+
+    Source: SAPO (arXiv:2511.20347, eq. 5 and 6).
+    """
+    ratio = log_ratio(logprobs, rollout_logprobs, loss_mask).exp()
+    up, down = ratio.new_tensor(gate_positive), ratio.new_tensor(gate_negative)
+    gate = torch.where(advantages > 0, up, down)
+    objective = torch.sigmoid(gate * (ratio - 1)) * 4 / gate * advantages
+    return TokenLoss(torch.where(loss_mask, -objective, 0.0), torch.zeros_like(loss_mask))
+
+
+def dppo(
+    logprobs: Tensor,
+    rollout_logprobs: Tensor,
+    advantages: Tensor,
+    loss_mask: Tensor,
+    *,
+    tv_max: float,
+) -> TokenLoss:
+    """-r A, and 0 where the token's probability has moved by more than `tv_max` the way A pushes.
+
+    Total variation between the two policies seen as "this token or another": it is the difference
+    of the two probabilities. A rare token may so change its ratio freely, a likely one may not.
+
+    Source: DPPO (arXiv:2602.04879), the binary total-variation mask.
+    """
+    ratio = log_ratio(logprobs, rollout_logprobs, loss_mask).exp()
+    with torch.no_grad():
+        moved = logprobs.exp() - rollout_logprobs.exp()
+        too_far = ((advantages > 0) & (moved > tv_max)) | ((advantages < 0) & (moved < -tv_max))
+    loss = torch.where(loss_mask & ~too_far, -ratio * advantages, 0.0)
+    return TokenLoss(loss, loss_mask & too_far)
+
+
+def reinforce(
+    logprobs: Tensor,
+    rollout_logprobs: Tensor,
+    advantages: Tensor,
+    loss_mask: Tensor,
+    *,
+    weight_max: float | None,
+) -> TokenLoss:
+    """-w A logprobs, the plain policy gradient with importance weight w = min(r, weight_max).
+
+    The weight has no gradient, so no token is ever dropped. None: w = 1, right on policy only.
+
+    Source: REINFORCE (Williams 1992); truncated weights: CISPO (arXiv:2506.13585, eq. 4 and 5).
+    """
+    safe = torch.where(loss_mask, logprobs, 0.0)
+    if weight_max is None:
+        return TokenLoss(
+            torch.where(loss_mask, -advantages * safe, 0.0), torch.zeros_like(loss_mask)
+        )
+    ratio = log_ratio(logprobs, rollout_logprobs, loss_mask).exp().detach()
+    weight = ratio.clamp(max=weight_max)
+    loss = torch.where(loss_mask, -weight * advantages * safe, 0.0)
+    return TokenLoss(loss, loss_mask & (ratio > weight_max))
+
+
+def squared_log_ratio(logprobs: Tensor, rollout_logprobs: Tensor, loss_mask: Tensor) -> Tensor:
+    """[N] nats squared, 0 where masked: a pull back towards the policy that sampled.
+
+    Source: Kimi K1.5 (arXiv:2501.12599); K2.5 (arXiv:2602.02276).
+    """
+    return log_ratio(logprobs, rollout_logprobs, loss_mask).square()

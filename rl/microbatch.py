@@ -22,6 +22,8 @@ class MicroBatch(NamedTuple):
     loss_mask: Tensor  # [N] bool; false only in an empty pass
     rollout_logprobs: Tensor  # [N] float32
     advantages: Tensor  # [N] float32
+    weights: Tensor  # [N] float32
+    sequence: Tensor  # [N] int64: which sequence of this pass, from 0 without gaps
 
 
 def sequence_lengths(batch: Batch) -> list[int]:
@@ -73,6 +75,11 @@ def take(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBatch:
     index = torch.arange(len(offset)) + offset
     trained = batch.loss_mask[index].nonzero().squeeze(1)
     source = index[trained]
+    _, sequence = (
+        torch.arange(len(own))
+        .repeat_interleave(own)[trained]
+        .unique_consecutive(return_inverse=True)
+    )
     return MicroBatch(
         tokens=batch.tokens[index],
         positions=batch.positions[index],
@@ -82,6 +89,8 @@ def take(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBatch:
         loss_mask=torch.ones(len(trained), dtype=torch.bool),
         rollout_logprobs=batch.rollout_logprobs[source],
         advantages=batch.advantages[source],
+        weights=batch.weights[source],
+        sequence=sequence,
     )
 
 
@@ -96,6 +105,8 @@ def _empty() -> MicroBatch:
         loss_mask=torch.zeros(1, dtype=torch.bool),
         rollout_logprobs=torch.zeros(1),
         advantages=torch.zeros(1),
+        weights=torch.zeros(1),
+        sequence=torch.zeros(1, dtype=torch.int64),
     )
 
 

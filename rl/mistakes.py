@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 from envs.base import Env, EnvError
 from envs.registry import make_env
-from rl.config import Clash, EnvSpec, Recipe
+from rl.config import EnvSpec, Recipe
+from rl.schema import Clash
 
 Path_ = tuple[str, ...]  # of keys, from the top of the recipe
 

@@ -12,6 +12,7 @@ from envs.registry import make_env
 from rl.config import EnvSpec, Recipe
 from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
 from rl.errors import UserError
+from rl.formula import formula
 from rl.hardware import Hardware
 from rl.model_files import count_parameters, local_model
 
@@ -159,6 +160,7 @@ def _lines(
     answers = recipe.groups_per_step * recipe.group_size
     budget = answers * recipe.rollout.max_new_tokens
     checkpoints = (recipe.checkpoint.keep + 1) * _gib(weights, 4 + 8)
+    objective = formula(recipe.algorithm, recipe.rollout.max_new_tokens)
     sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
     lines = [
         f"policy      {recipe.model}, {_count(weights)}",
@@ -174,6 +176,7 @@ def _lines(
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
         f"{recipe.learner.micro_batch_tokens:,} tokens per rank",
+        *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
         f"evaluation  {recipe.evaluation.problems} held-out tasks x {recipe.evaluation.samples}, "
         + (f"every {recipe.evaluation.every} steps, " if recipe.evaluation.every else "")
         + "before and after",

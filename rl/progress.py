@@ -90,7 +90,9 @@ class Progress:
             f"signal {row['signal_fraction']:.0%}  truncated {row['truncated_fraction']:.0%}  "
             f"sampled {row['response_tokens']['sum'] / took['sample_s']:,.0f} tok/s  "
             f"trained {row['n_trained_tokens'] / took['learn_s']:,.0f} tok/s  "
-            f"KL {row['mismatch_kl']:.1e}  left {left / 60:.1f} min"
+            f"KL {row['mismatch_kl']:.1e}  "
+            + (f"masked {row['masked_fraction']:.1%}  " if row["masked_fraction"] else "")
+            + f"left {left / 60:.1f} min"
         )
 
 

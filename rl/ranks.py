@@ -88,20 +88,23 @@ class Ranks:
                 f"learner.collective_deadline_s={self.deadline_s:g}; the other ranks' logs say why"
             ) from error
 
-    def announce(self, command: Command, first: int = 0, second: int = 0) -> None:
-        """From rank 0: what the followers do next. Waits until each has taken it."""
+    def announce(self, command: Command, *numbers: int) -> None:
+        """From rank 0: what the followers do next, and up to three numbers that go with it.
+
+        Waits until each has taken it.
+        """
         if self.world_size > 1:
-            header = torch.tensor([command, first, second])
+            header = torch.tensor([command, *numbers, *[0] * (3 - len(numbers))])
             with self.waiting(f"the command to {command.name.lower()}"):
                 dist.broadcast(header, src=0, group=self._commands)
 
-    def next_command(self) -> tuple[Command, int, int]:
+    def next_command(self) -> tuple[Command, int, int, int]:
         """Waits, for as long as rank 0 lives, for its next announcement."""
-        header = torch.zeros(3, dtype=torch.int64)
+        header = torch.zeros(4, dtype=torch.int64)
         with self.waiting("waiting for rank 0's next command"):
             dist.broadcast(header, src=0, group=self._commands)
-        command, first, second = header.tolist()
-        return Command(command), first, second
+        command, first, second, third = header.tolist()
+        return Command(command), first, second, third
 
     def share(self, tensor: Tensor) -> Tensor:
         """Rank 0's tensor, on the CPU, to every rank: the others pass one of the same shape."""
@@ -114,18 +117,24 @@ class Ranks:
         data = bytearray(text.encode() if text is not None else bytes(length))
         return bytes(self.share(torch.frombuffer(data, dtype=torch.uint8)).tolist()).decode()
 
-    def share_batch(self, batch: Batch | None, length: int, n_tokens: int) -> Batch:
+    def share_batch(
+        self, batch: Batch | None, length: int, denominator: int, n_tokens: int
+    ) -> Batch:
         """Rank 0's batch of `length` tokens to every rank; the others pass None."""
         if self.world_size == 1 and batch is not None:
             return batch
         if batch is None:
-            whole, real = torch.zeros(3, length, dtype=torch.int64), torch.zeros(2, length)
+            whole, real = torch.zeros(3, length, dtype=torch.int64), torch.zeros(3, length)
         else:
             whole = torch.stack([batch.tokens, batch.positions, batch.loss_mask.long()])
-            real = torch.stack([batch.rollout_logprobs, batch.advantages])
+            real = torch.stack([batch.rollout_logprobs, batch.advantages, batch.weights])
         self.share(whole)
         self.share(real)
-        return Batch(whole[0], whole[1], whole[2].bool(), real[0], real[1], n_tokens)
+        tokens, positions, mask = whole
+        logprobs, advantages, weights = real
+        return Batch(
+            tokens, positions, mask.bool(), logprobs, advantages, weights, denominator, n_tokens
+        )
 
     def reduce(self, sums: Tensor, maxima: Tensor) -> tuple[list[float], list[float]]:
         """Over the ranks: the sum of `sums` and the maximum of `maxima`, both [n] float64."""

@@ -95,7 +95,7 @@ async def train(run: Run) -> None:
         agreement = await publish(run)
         row = step_row(step, groups, canaries, packed, update, agreement)
         record(run, step, groups, canaries, packed, row)
-        check_mismatch(step, update.mismatch_kl, recipe.alarms)
+        check_mismatch(step, update, recipe.alarms)
         for warning in warnings.check(seen):
             run.events.warn(warning)
         await run.watch.step(step, groups, canaries)

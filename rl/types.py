@@ -76,11 +76,13 @@ class Update(NamedTuple):
     loss: float
     grad_norm: float  # before clipping
     lr: float
-    clip_fraction: float
+    clip_fraction: float  # where a bound of the policy loss acted
+    masked_fraction: float  # left out by the correction
     mismatch_kl: float  # nats per token, sampler against learner, k3 estimate
     logprob_diff_mean: float  # mean |learner - sampler| per token, nats
     logprob_diff_max: float
     ratio_max: float
-    n_tokens: int  # the denominator of the loss
+    prob_diff_max: float  # largest |learner - sampler| of a token's probability, 0 to 1
+    n_tokens: int  # sampled tokens of every valid rollout of the step
     n_trained_tokens: int  # those with a gradient: rollouts of groups with signal
     n_micro_batches: int

@@ -33,26 +33,35 @@ def tiny_model(directory: Path, architecture: str = "Qwen3", **changes: Any) -> 
     return directory
 
 
-def learner_recipe(temperature: float = 1.0, **learner: Any) -> Recipe:
+def learner_recipe(
+    temperature: float = 1.0, algorithm: dict[str, Any] | None = None, **learner: Any
+) -> Recipe:
     settings = {"dtype": "float32", "lr": 1e-3, "threads": 1, "collective_deadline_s": 120}
     return Recipe.model_validate(
         {
             "model": "embedded",
             "envs": [{"name": "arithmetic"}],
             "rollout": {"temperature": temperature},
+            # The answers of a random batch are far off: by default none is left out for that.
+            "algorithm": {"sequence_band": None, **(algorithm or {})},
             "learner": {**settings, **learner},
         }
     )
 
 
-def random_batch(seed: int, n_sequences: int = 16, advantage: float = 1.0) -> Batch:
-    """Sequences of 4 to 60 tokens; sampler log-probabilities a little off a uniform policy's."""
+def random_batch(
+    seed: int, n_sequences: int = 16, advantage: float = 1.0, weights: str = "token"
+) -> Batch:
+    """Sequences of 4 to 60 tokens; sampler log-probabilities a little off a uniform policy's.
+
+    The loss is the mean over tokens, or with `weights` "sequence" that over sequences.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def number(low: int, high: int) -> int:
         return int(torch.randint(low, high, (1,), generator=generator))
 
-    tokens, positions, mask, logprobs, advantages = [], [], [], [], []
+    tokens, positions, mask, logprobs, advantages, shares = [], [], [], [], [], []
     for _ in range(n_sequences):
         length = number(4, 60)
         sampled = torch.arange(length) >= number(1, 4)
@@ -61,15 +70,20 @@ def random_batch(seed: int, n_sequences: int = 16, advantage: float = 1.0) -> Ba
         mask.append(sampled)
         logprobs.append((torch.randn(length, generator=generator) * 0.2 - 7.5) * sampled)
         advantages.append(torch.randn(1, generator=generator) * sampled * advantage)
+        shares.append(sampled / sampled.sum() if weights == "sequence" else sampled.float())
     if not n_sequences:
         whole = torch.zeros(0, dtype=torch.int64)
-        return Batch(whole, whole, whole > 0, torch.zeros(0), torch.zeros(0), n_tokens=7)
+        none = torch.zeros(0)
+        return Batch(whole, whole, whole > 0, none, none, none, denominator=7, n_tokens=7)
     trained = torch.cat(mask)
+    n_tokens = int(trained.sum()) + 50  # 50 more in groups without signal
     return Batch(
         torch.cat(tokens),
         torch.cat(positions),
         trained,
         torch.cat(logprobs),
         torch.cat(advantages),
-        n_tokens=int(trained.sum()) + 50,  # 50 more in groups without signal
+        torch.cat(shares),
+        denominator=n_sequences if weights == "sequence" else n_tokens,
+        n_tokens=n_tokens,
     )

@@ -53,6 +53,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "envs.stdin_programs": ["verifiers"],
     "envs.transformations": ["verifiers"],
     "rl.types": ["verifiers", "envs"],
+    "rl.algorithm": [],
+    "rl.formula": [],
     "rl.config": ["verifiers", "envs"],
     "rl.load": ["verifiers", "envs"],
     "rl.server": ["verifiers", "envs"],

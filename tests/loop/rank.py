@@ -25,12 +25,13 @@ def run_ranks(
     ranks: int = 1,
     follower: str = "follow",
     temperature: float = 1.0,
+    algorithm: dict[str, Any] | None = None,
     **learner: Any,
 ) -> list[Any]:
     """What rank 0 answers to each of `steps`; every process is gone afterwards.
 
     Args:
-        steps: ["update", seed, n_sequences, advantage], ["logprobs", tokens], ["digest"],
+        steps: ["update", seed, n_sequences, advantage, weights], ["logprobs", tokens], ["digest"],
             ["weights"], ["save", directory], ["load", directory], ["limit", bytes].
         follower: "follow", or what ranks above 0 do in its place: "die", "sleep", "stall".
     """
@@ -39,6 +40,7 @@ def run_ranks(
         port = free.getsockname()[1]
         spec = Path(temporary) / "spec.json"
         given = {"model": str(model), "temperature": temperature, "learner": learner}
+        given["algorithm"] = algorithm or {}
         given["learner"]["ranks"] = ranks
         spec.write_text(json.dumps({**given, "steps": steps, "follower": follower}))
         free.close()
@@ -81,7 +83,7 @@ def main() -> None:
     from tests.tiny import learner_recipe
 
     spec = json.loads(Path(sys.argv[1]).read_text())
-    recipe = learner_recipe(spec["temperature"], **spec["learner"])
+    recipe = learner_recipe(spec["temperature"], spec["algorithm"], **spec["learner"])
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     learner = Learner(spec["model"], recipe, rank, world_size)
     if rank > 0:
@@ -93,8 +95,8 @@ def main() -> None:
             case "sleep":
                 signal.pause()  # until run_ranks kills it
             case "stall":  # takes the batch, then leaves rank 0 alone in DeepSpeed's collectives
-                _, length, n_tokens = learner._ranks.next_command()
-                learner._ranks.share_batch(None, length, n_tokens)
+                _, *numbers = learner._ranks.next_command()
+                learner._ranks.share_batch(None, *numbers)
                 signal.pause()
         return
     for name, *arguments in spec["steps"]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rl.learner import learning_rate
-from rl.loss import clip_higher
+from rl.loss import clip
 from tests.loop.rank import run_ranks
 from tests.tiny import learner_recipe, random_batch, tiny_model
 
@@ -63,22 +63,18 @@ def test_loss_and_gradient_equal_plain_transformers_one_sequence_at_a_time(refer
     for begin, end in pairwise(starts):
         logprobs = plain_logprobs(plain, batch.tokens[begin:end].tolist(), TEMPERATURE)
         later = slice(begin + 1, end)
-        total = (
-            total
-            + clip_higher(
-                logprobs,
-                batch.rollout_logprobs[later],
-                batch.advantages[later],
-                batch.loss_mask[later],
-                batch.n_tokens,
-                0.2,
-                0.28,
-            ).loss
+        tokens = (
+            logprobs,
+            batch.rollout_logprobs[later],
+            batch.advantages[later],
+            batch.loss_mask[later],
         )
+        total = total + clip(*tokens, clip_low=0.2, clip_high=0.28).loss.sum() / batch.n_tokens
     total.backward()
     squares = sum(w.grad.double().square().sum() for w in plain.parameters())
     assert reference[1]["loss"] == pytest.approx(total.item(), abs=1e-5)
     assert reference[1]["grad_norm"] == pytest.approx(math.sqrt(squares), rel=1e-4)
+    assert reference[1]["masked_fraction"] == 0
     assert reference[1]["n_tokens"] == batch.n_tokens
     assert reference[1]["n_trained_tokens"] == int(batch.loss_mask.sum())
 
@@ -103,7 +99,13 @@ def test_any_split_over_ranks_and_passes_is_the_same_update(
         assert got["grad_norm"] == pytest.approx(want["grad_norm"], abs=1e-5)
         # a ratio within rounding of the clip bound may count on either side
         assert got["clip_fraction"] == pytest.approx(want["clip_fraction"], abs=0.01)
-        for key in ("mismatch_kl", "logprob_diff_mean", "logprob_diff_max", "ratio_max"):
+        for key in (
+            "mismatch_kl",
+            "logprob_diff_mean",
+            "logprob_diff_max",
+            "ratio_max",
+            "prob_diff_max",
+        ):
             assert got[key] == pytest.approx(want[key], rel=1e-3, abs=1e-5)
         for key in ("version", "lr", "n_tokens", "n_trained_tokens"):
             assert got[key] == want[key]
@@ -111,6 +113,23 @@ def test_any_split_over_ranks_and_passes_is_the_same_update(
         assert found[1]["n_micro_batches"] > 1
     assert found[5] == pytest.approx(reference[5], rel=1e-4)
     assert found[6] == pytest.approx(reference[6], abs=1e-3)
+
+
+def test_ratios_of_answers_and_what_is_left_out_survive_any_split(model):
+    # far wider a clip than GSPO's own, since the batch is far off: some answers must stay inside
+    algorithm = {"preset": "gspo", "clip_low": 0.2, "clip_high": 0.28, "sequence_band": [0.8, 1.6]}
+    steps = [["update", 1, 16, 1.0, "sequence"], ["logprobs", TOKENS]]
+    whole = run_ranks(model, steps, algorithm=algorithm, micro_batch_tokens=100_000)
+    split = run_ranks(
+        model, steps, ranks=2, algorithm=algorithm, zero_stage=2, micro_batch_tokens=130
+    )
+    (want, want_logprobs), (got, got_logprobs) = whole, split
+    assert 0.05 < want["masked_fraction"] < 0.95
+    assert want["grad_norm"] > 0.01
+    assert got["n_micro_batches"] > 1
+    for key in ("loss", "grad_norm", "clip_fraction", "masked_fraction"):
+        assert got[key] == pytest.approx(want[key], abs=1e-5), key
+    assert got_logprobs == pytest.approx(want_logprobs, abs=1e-3)
 
 
 def test_a_step_without_signal_has_gradient_zero_and_counts(reference):

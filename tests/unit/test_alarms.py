@@ -5,7 +5,7 @@ import pytest
 from rl.alarms import BrokenVerdicts, Signs, Warnings, check_mismatch, check_trainable
 from rl.config import Alarms, EnvSpec, Recipe
 from rl.errors import UserError
-from rl.types import ENGINE
+from rl.types import ENGINE, Update
 from verifiers.verdict import Verdict, broken, correct
 
 RECIPE = Recipe(model="embedded", envs=[EnvSpec(name="arithmetic")])
@@ -103,7 +103,29 @@ def test_a_step_of_which_nothing_may_be_trained_on_names_the_keys_to_change():
     check_trainable(everything, 1, skipped, RECIPE)
 
 
-def test_sampler_and_learner_that_disagree_stop_the_run():
-    with pytest.raises(UserError, match=r"disagree by 0.2 nats .*alarms.max_mismatch_kl"):
-        check_mismatch(1, 0.2, RECIPE.alarms)
-    check_mismatch(1, 0.01, RECIPE.alarms)
+def update(mismatch_kl=0.0, masked_fraction=0.0, prob_diff_max=0.0) -> Update:
+    return Update(
+        version=1, loss=0.0, grad_norm=0.0, lr=0.0, clip_fraction=0.0,
+        masked_fraction=masked_fraction, mismatch_kl=mismatch_kl, logprob_diff_mean=0.0,
+        logprob_diff_max=0.0, ratio_max=1.0, prob_diff_max=prob_diff_max, n_tokens=3,
+        n_trained_tokens=3, n_micro_batches=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (update(mismatch_kl=0.2), r"disagree by 0.2 nats .*alarms.max_mismatch_kl"),
+        (update(masked_fraction=0.75), r"75% of the trained tokens .*alarms.max_masked_fraction"),
+        (update(prob_diff_max=0.6), r"disagree by 0.6 on the probability .*alarms.max_prob_diff"),
+    ],
+)
+def test_sampler_and_learner_that_disagree_stop_the_run(found, said):
+    limits = Alarms(max_prob_diff=0.5)
+    with pytest.raises(UserError, match=said):
+        check_mismatch(1, found, limits)
+    check_mismatch(1, update(0.01, 0.1, 0.4), limits)
+
+
+def test_a_single_token_stops_no_run_unless_the_recipe_says_so():
+    check_mismatch(1, update(prob_diff_max=1.0), RECIPE.alarms)

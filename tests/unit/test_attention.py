@@ -189,11 +189,24 @@ def test_a_pass_holds_each_trained_token_and_the_one_before_it():
     assert len(micro.targets) == int(trained.sum())
     assert sorted(micro.advantages.tolist()) == sorted(batch.advantages[trained].tolist())
     assert sorted(micro.targets.tolist()) == sorted(batch.tokens[trained].tolist())
+    # longest sequence first, as it was asked for
+    longest = sorted(range(4), key=lambda i: -lengths[i])
+    sampled = [int(part.sum()) for part in trained.split(lengths)]
+    assert micro.sequence.bincount().tolist() == [sampled[i] for i in longest]
+    assert (micro.sequence.diff() >= 0).all()
+
+
+def test_sequences_of_a_pass_are_numbered_without_gaps_also_where_one_has_no_trained_token():
+    positions = torch.tensor([0, 1, 0, 1, 0, 1])
+    mask = torch.tensor([False, False, False, True, False, True])
+    zero = torch.zeros(6)
+    batch = Batch(torch.arange(6), positions, mask, zero, zero, zero, 2, 2)
+    assert take(batch, sequence_lengths(batch), [0, 1, 2]).sequence.tolist() == [0, 1]
 
 
 def test_a_first_token_marked_as_sampled_is_refused():
     zero = torch.zeros(3)
-    batch = Batch(torch.arange(3), torch.arange(3), torch.ones(3) > 0, zero, zero, n_tokens=3)
+    batch = Batch(torch.arange(3), torch.arange(3), torch.ones(3) > 0, zero, zero, zero, 3, 3)
     with pytest.raises(ValueError, match="first token"):
         sequence_lengths(batch)
 

@@ -34,7 +34,8 @@ def test_a_group_is_laid_end_to_end_by_hand():
     assert batch.advantages.tolist() == [0, 0, 0.5, 0.5, 0, 0, 0, -0.5, -0.5, -0.5]
     expected = torch.tensor([0, 0, -0.1, -0.2, 0, 0, 0, -0.1, -0.2, -0.3])
     torch.testing.assert_close(batch.rollout_logprobs, expected)
-    assert batch.n_tokens == 5
+    assert batch.n_tokens == batch.denominator == 5
+    assert batch.weights.tolist() == batch.loss_mask.float().tolist()
     assert packed.advantages == [[0.5, -0.5]]
     assert packed.skipped == [[None, None]]
     assert packed.signal_groups == 1
@@ -87,7 +88,7 @@ def test_a_rollout_left_alone_has_no_baseline_but_its_tokens_count():
 
 def test_a_step_without_signal_is_an_empty_batch():
     batch = pack([[graded(1.0), graded(1.0)]], recipe()).batch
-    assert [t.shape for t in batch[:5]] == [(0,)] * 5
+    assert [t.shape for t in batch[:6]] == [(0,)] * 6
     assert batch.n_tokens == 4
 
 
@@ -102,3 +103,38 @@ def test_log_probabilities_that_cannot_be_are_refused(logprobs, said):
     bad = Rollout(old.env, old.task, old.prompt_tokens, completion, old.response)
     with pytest.raises(ValueError, match=said):
         pack([[Graded(bad, good.verdict, 1.0), graded(0.0)]], recipe())
+
+
+# Two tasks with signal, one without; one answer that counts nowhere. Sampled tokens:
+# 2 and 3; 4 and 1; 5 and 6.
+STEP = [
+    [graded(1.0, n=2), graded(0.0, n=3)],
+    [graded(0.0, n=4), graded(1.0, n=1), graded(0.0, n=9, stop=Stop.FAILED)],
+    [graded(1.0, n=5), graded(1.0, n=6)],
+]
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "weights", "denominator"),
+    [
+        ({"aggregation": "token"}, [1, 1, 1, 1], 21),
+        ({"aggregation": "sequence"}, [1 / 2, 1 / 3, 1 / 4, 1], 6),
+        ({"aggregation": "prompt"}, [1 / 5, 1 / 5, 1 / 5, 1 / 5], 3),
+        ({"aggregation": "constant", "constant_tokens": 10}, [1, 1, 1, 1], 60),
+        ({"aggregation": "constant"}, [1, 1, 1, 1], 6 * 1024),  # rollout.max_new_tokens
+    ],
+)
+def test_weights_and_denominator_by_hand(aggregation, weights, denominator):
+    batch = pack(STEP, recipe(**aggregation)).batch
+    lengths = [2, 3, 4, 1]
+    expected = [x for w, n in zip(weights, lengths, strict=True) for x in [0, 0] + [w] * n]
+    torch.testing.assert_close(batch.weights, torch.tensor(expected, dtype=torch.float32))
+    assert (batch.denominator, batch.n_tokens) == (denominator, 21)
+
+
+def test_the_deviation_of_a_step_is_that_of_the_groups_with_signal():
+    found = pack(STEP, recipe(advantage="batch_std")).advantages
+    deviation = (4 * 0.25 / 3) ** 0.5
+    up, down = pytest.approx(0.5 / deviation, rel=1e-5), pytest.approx(-0.5 / deviation, rel=1e-5)
+    assert found == [[up, down], [down, up, 0.0], [0.0, 0.0]]
+    assert pack(STEP[:2], recipe(advantage="batch_std")).advantages == found[:2]

@@ -101,7 +101,8 @@ def _batch(lengths: list[int]) -> Batch:
     tokens = torch.arange(1, 1 + sum(lengths))
     mask = positions > 0
     zeros = torch.zeros(sum(lengths))
-    return Batch(tokens, positions, mask, zeros, zeros, int(mask.sum()))
+    n_tokens = int(mask.sum())
+    return Batch(tokens, positions, mask, zeros, zeros, mask.float(), n_tokens, n_tokens)
 
 
 @pytest.mark.parametrize("make", [padded_passes, packed_passes])

@@ -58,6 +58,16 @@ def test_an_exponent_without_a_dot_is_a_number(write):
         ("learner.clip=1", "override 'learner.clip=1': learner.clip: unknown key; allowed here:"),
         ("lerner.lr=1", "lerner: unknown key; did you mean 'learner'?"),
         ("algorithm.clip_hihg=0.3", "unknown key; did you mean 'algorithm.clip_high'?"),
+        ("algorithm.preset=gropo", "algorithm.preset: input should be 'grpo', 'dr_grpo', 'dapo'"),
+        ("algorithm.preset=[dapo]", "algorithm.preset: input should be 'grpo'"),
+        ("algorithm.loss=3", "algorithm.loss: input should be 'clip'"),
+        ("algorithm.advantage=null", "algorithm.advantage: input should be 'group_mean'"),
+        ("algorithm.token_band=[0.5]", "algorithm.token_band: too short, at least 2 wanted"),
+        (
+            "algorithm.weight_max=2",
+            "override 'algorithm.weight_max=2': algorithm.weight_max (2.0) belongs to "
+            "algorithm.loss reinforce and has no meaning in 'clip'; its ratio is in the loss",
+        ),
         ("steps=many", "steps: input should be a valid integer (found 'many')"),
         ("steps=true", "steps: input should be a valid integer (found True)"),
         ("steps=2.5", "steps: input should be a valid integer"),

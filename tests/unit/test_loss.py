@@ -1,51 +1,33 @@
-from itertools import pairwise
+"""The policy losses by hand. The reference vectors and what all have in common: test_objective."""
+
+import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from rl.loss import MAX_LOG_RATIO, clip_higher, mismatch
-
-# One prompt, four answers of 2, 3, 1 and 4 tokens, end to end. float64 results derived from the
-# formulas by hand, not by any implementation: DAPO's loss, advantages over the unbiased deviation.
-ROLLOUT_LOGPROBS = [-0.1, -2.3, -0.5, -0.05, -3.0, -1.2, -0.2, -0.7, -0.01, -4.0]
-LOGPROBS = [-0.05, -1.7, -0.9, -0.06, -3.8, -1.1, -0.25, -0.6, -0.01, -2.5]
-ADVANTAGES = [0.866024] * 2 + [-0.866024] * 4 + [0.866024] * 4
-LOSS = -0.257421
-GRADIENT = [
-    *[-0.091043, 0.0, 0.0, 0.085741, 0.0],
-    *[0.09571, -0.082379, -0.09571, -0.086602, 0.0],
-]
-CLIP = (0.2, 0.28)
+from rl.loss import clip, dppo, gmpo, gspo, reinforce, sapo, squared_log_ratio
 
 
 def double(values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-def evaluate(logprobs, rollout_logprobs, advantages, mask=None, n_tokens=None, clip=CLIP):
-    """Returns (loss value, gradient with respect to logprobs, clipped)."""
+def evaluate(loss, logprobs, rollout_logprobs, advantages, *sequence, **numbers):
+    """Returns (losses, gradient of their sum with respect to logprobs, clipped)."""
     logprobs = double(logprobs).requires_grad_()
-    mask = torch.ones(len(logprobs), dtype=torch.bool) if mask is None else torch.tensor(mask)
-    out = clip_higher(
-        logprobs,
-        double(rollout_logprobs),
-        double(advantages),
-        mask,
-        n_tokens or len(logprobs),
-        *clip,
+    mask = torch.ones(len(logprobs), dtype=torch.bool)
+    out = loss(logprobs, double(rollout_logprobs), double(advantages), mask, *sequence, **numbers)
+    (gradient,) = torch.autograd.grad(out.loss.sum(), logprobs)
+    return out.loss.detach().tolist(), gradient.tolist(), out.clipped.tolist()
+
+
+def one(loss, ratio, advantage, **numbers):
+    """The same for one token that the sampler gave the probability 1 / 2."""
+    half = math.log(0.5)
+    (value,), (gradient,), (clipped,) = evaluate(
+        loss, [half + math.log(ratio)], [half], [advantage], **numbers
     )
-    out.loss.backward()
-    assert logprobs.grad is not None
-    return out.loss.detach(), logprobs.grad, out.clipped
-
-
-def test_value_and_gradient_equal_the_reference_vectors():
-    loss, gradient, clipped = evaluate(LOGPROBS, ROLLOUT_LOGPROBS, ADVANTAGES)
-    torch.testing.assert_close(loss, double(LOSS), rtol=0, atol=2e-6)
-    torch.testing.assert_close(gradient, double(GRADIENT), rtol=0, atol=2e-6)
-    assert clipped.tolist() == [g == 0.0 for g in GRADIENT]
+    return value, gradient, clipped
 
 
 @pytest.mark.parametrize(
@@ -60,74 +42,118 @@ def test_value_and_gradient_equal_the_reference_vectors():
     ],
 )
 def test_clipping_in_the_four_quadrants(ratio, advantage, objective, has_gradient):
-    logprob = double(ratio).log().item()
-    loss, gradient, clipped = evaluate([logprob], [0.0], [advantage])
-    assert loss.item() == pytest.approx(-objective)
-    assert gradient.item() == pytest.approx(-ratio * advantage if has_gradient else 0.0)
-    assert clipped.item() is not has_gradient
+    loss, gradient, clipped = one(clip, ratio, advantage, clip_low=0.2, clip_high=0.28)
+    assert loss == pytest.approx(-objective)
+    assert gradient == pytest.approx(-ratio * advantage if has_gradient else 0.0)
+    assert clipped is not has_gradient
 
 
-finite = st.floats(-8, 0)
-token = st.tuples(finite, finite, st.floats(-3, 3), st.booleans())
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "objective", "has_gradient"),
+    [
+        (5.0, -1.0, -4.0, False),  # the bound of the dual clip
+        (3.0, -1.0, -3.0, True),
+        (0.5, -1.0, -0.8, False),
+        (5.0, 1.0, 1.28, False),  # a positive advantage meets clip_high first
+    ],
+)
+def test_the_dual_clip_bounds_bad_tokens_that_became_likely(
+    ratio, advantage, objective, has_gradient
+):
+    numbers = {"clip_low": 0.2, "clip_high": 0.28, "clip_dual": 4.0}
+    loss, gradient, clipped = one(clip, ratio, advantage, **numbers)
+    assert loss == pytest.approx(-objective)
+    assert gradient == pytest.approx(-ratio * advantage if has_gradient else 0.0)
+    assert clipped is not has_gradient
 
 
-@given(tokens=st.lists(token, min_size=2, max_size=24), data=st.data())
-def test_any_split_of_the_tokens_adds_up_to_the_whole(tokens, data):
-    cuts = sorted(data.draw(st.sets(st.integers(1, len(tokens) - 1))))
-    whole_loss, whole_gradient, _ = evaluate(*zip(*tokens, strict=True), n_tokens=7)
-    bounds = [0, *cuts, len(tokens)]
-    parts = [evaluate(*zip(*tokens[a:b], strict=True), n_tokens=7) for a, b in pairwise(bounds)]
-    torch.testing.assert_close(sum(loss for loss, _, _ in parts), whole_loss, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(torch.cat([gradient for _, gradient, _ in parts]), whole_gradient)
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "masked"),
+    [
+        (1.5, 1.0, True),  # 1/2 -> 3/4 and pushed on up
+        (1.5, -1.0, False),  # 1/2 -> 3/4 and pulled back
+        (0.5, -1.0, True),  # 1/2 -> 1/4 and pushed on down
+        (0.5, 1.0, False),
+        (1.3, 1.0, False),  # moved by .15
+        (0.5, 0.0, False),
+    ],
+)
+def test_dppo_leaves_out_what_moved_too_far_the_way_it_is_pushed(ratio, advantage, masked):
+    loss, gradient, clipped = one(dppo, ratio, advantage, tv_max=0.2)
+    expected = 0.0 if masked else -ratio * advantage
+    assert loss == pytest.approx(expected)
+    assert gradient == pytest.approx(expected)
+    assert clipped is masked
 
 
-@pytest.mark.parametrize("bad", [float("inf"), float("-inf"), float("nan")])
-@pytest.mark.parametrize("where", ["logprobs", "rollout_logprobs", "both", "advantages"])
-def test_masked_tokens_are_invisible_whatever_stands_there(bad, where):
-    logprobs = [-0.5, bad if where in ("logprobs", "both") else -1.0]
-    rollout = [-0.4, bad if where in ("rollout_logprobs", "both") else -1.0]
-    advantages = [1.0, bad if where == "advantages" else 1.0]
-    mask = [True, False]
-    loss, gradient, clipped = evaluate(logprobs, rollout, advantages, mask, n_tokens=1)
-    alone, gradient_alone, _ = evaluate(logprobs[:1], rollout[:1], advantages[:1], n_tokens=1)
-    assert loss == alone
-    assert gradient.tolist() == [gradient_alone.item(), 0.0]
-    assert not clipped[1]
-    found = mismatch(double(logprobs), double(rollout), torch.tensor(mask))
-    assert all(torch.isfinite(x) for x in found)
+def test_dppo_lets_a_rare_token_change_its_ratio_freely():
+    (loss,), (gradient,), (clipped,) = evaluate(dppo, [-5.0], [-9.0], [1.0], tv_max=0.2)
+    assert loss == gradient == pytest.approx(-math.exp(4))
+    assert not clipped
 
 
-@pytest.mark.parametrize("advantage", [1.0, 0.0, -1.0])
-def test_a_ratio_that_would_overflow_gives_no_nan(advantage):
-    loss, gradient, _ = evaluate([0.0], [-2000.0], [advantage])
-    assert torch.isfinite(loss)
-    assert torch.isfinite(gradient).all()
+@pytest.mark.parametrize("advantage", [2.0, -2.0])
+def test_the_soft_gate_is_steepest_on_policy_and_fades_on_both_sides(advantage):
+    numbers = {"gate_positive": 1.0, "gate_negative": 1.05}
+    at_one = one(sapo, 1.0, advantage, **numbers)[1]
+    assert at_one == pytest.approx(-advantage)
+    for ratio in (0.2, 8.0):
+        # per unit of the ratio, since the gradient with respect to its log has a factor r
+        slope = one(sapo, ratio, advantage, **numbers)[1] / ratio
+        assert 0 < slope / at_one < 0.9
 
 
-def test_a_batch_without_trained_tokens_has_loss_and_gradient_zero():
-    loss, gradient, clipped = evaluate([-1.0], [-2.0], [1.0], mask=[False], n_tokens=5)
-    assert loss == 0
-    assert gradient.tolist() == [0.0]
-    assert not clipped.any()
+def test_a_steeper_gate_forgets_a_moved_token_sooner():
+    soft, steep = (one(sapo, 3.0, -1.0, gate_positive=1, gate_negative=g)[1] for g in (1, 2))
+    assert abs(steep) < abs(soft)
 
 
-def test_mismatch_by_hand():
+def test_importance_weights_are_truncated_and_have_no_gradient():
+    half = math.log(0.5)
+    loss, gradient, clipped = one(reinforce, 1.5, 2.0, weight_max=5.0)
+    assert (loss, gradient) == pytest.approx((-1.5 * 2 * (half + math.log(1.5)), -1.5 * 2))
+    assert not clipped
+    loss, gradient, clipped = one(reinforce, 1.5, 2.0, weight_max=1.2)
+    assert gradient == pytest.approx(-1.2 * 2), "no token is ever dropped"
+    assert clipped
+    loss, gradient, clipped = one(reinforce, 1.5, 2.0, weight_max=None)
+    assert gradient == pytest.approx(-2)
+    assert not clipped
+
+
+SEQUENCE = torch.tensor([0, 0, 1])
+
+
+def test_the_ratio_of_an_answer_is_the_geometric_mean_and_its_tokens_share_the_gradient():
+    differences, rollout = [0.3, -0.1, 0.5], [-1.0, -1.0, -1.0]
+    logprobs = [d + r for d, r in zip(differences, rollout, strict=True)]
+    numbers = {"clip_low": 0.2, "clip_high": 0.28}
+    loss, gradient, clipped = evaluate(
+        gspo, logprobs, rollout, [2.0, 2.0, 1.0], SEQUENCE, **numbers
+    )
+    first = math.exp(0.1)
+    assert loss == pytest.approx([-2 * first, -2 * first, -1.28])
+    assert gradient == pytest.approx([-2 * first, -2 * first, 0.0])
+    assert clipped == [False, False, True]
+
+
+def test_gmpo_clips_each_token_before_the_mean():
+    differences, rollout = [0.9, -0.9, -0.9], [-1.0, -1.0, -1.0]
+    logprobs = [d + r for d, r in zip(differences, rollout, strict=True)]
+    loss, gradient, clipped = evaluate(
+        gmpo, logprobs, rollout, [2.0, 2.0, -1.0], SEQUENCE, clip_nats=0.4
+    )
+    first, second = math.exp((0.4 - 0.9) / 2), math.exp(-0.4)
+    assert loss == pytest.approx([-2 * first, -2 * first, second])
+    # the clipped token has none, the other one that of half the answer, twice
+    assert gradient == pytest.approx([0.0, -2 * first, 0.0])
+    assert clipped == [True, False, True]
+
+
+def test_the_squared_log_ratio_pulls_back_to_the_sampler():
+    logprobs = double([-1.0, -2.0, -7.0]).requires_grad_()
     mask = torch.tensor([True, True, False])
-    found = mismatch(double([-1.0, -2.0, 5.0]), double([-1.5, -1.0, 0.0]), mask)
-    up, down = 0.5, -1.0
-    kl = sum(double(d).exp().item() - 1 - d for d in (up, down))
-    assert found.kl_sum.item() == pytest.approx(kl)
-    assert found.diff_sum.item() == pytest.approx(1.5)
-    assert found.diff_max.item() == pytest.approx(1.0)
-    assert found.ratio_max.item() == pytest.approx(double(up).exp().item())
-
-
-def test_mismatch_of_nothing_is_zero():
-    empty = double([])
-    assert [x.item() for x in mismatch(empty, empty, empty > 0)] == [0.0] * 4
-
-
-def test_the_largest_reported_ratio_is_the_bound():
-    found = mismatch(double([0.0]), double([-500.0]), torch.tensor([True]))
-    assert found.ratio_max.item() == pytest.approx(double(MAX_LOG_RATIO).exp().item())
-    assert found.diff_max.item() == pytest.approx(500.0)
+    penalty = squared_log_ratio(logprobs, double([-1.5, -1.0, 0.0]), mask)
+    assert penalty.tolist() == pytest.approx([0.25, 1.0, 0.0])
+    (gradient,) = torch.autograd.grad(penalty.sum(), logprobs)
+    assert gradient.tolist() == pytest.approx([1.0, -2.0, 0.0])

@@ -10,9 +10,9 @@ from verifiers.verdict import broken, correct, wrong
 
 RECIPE = Recipe.model_validate({"model": "embedded", "envs": [{"name": "arithmetic"}]})
 UPDATE = Update(
-    version=9, loss=0.0, grad_norm=0.0, lr=0.0, clip_fraction=0.0, mismatch_kl=0.0,
-    logprob_diff_mean=0.0, logprob_diff_max=0.0, ratio_max=1.0, n_tokens=3, n_trained_tokens=0,
-    n_micro_batches=1,
+    version=9, loss=0.0, grad_norm=0.0, lr=0.0, clip_fraction=0.25, masked_fraction=0.5,
+    mismatch_kl=0.0, logprob_diff_mean=0.0, logprob_diff_max=0.0, ratio_max=1.0, prob_diff_max=0.75,
+    n_tokens=3, n_trained_tokens=0, n_micro_batches=1,
 )  # fmt: skip
 
 
@@ -32,6 +32,12 @@ def test_an_answer_that_failed_without_a_token_has_no_staleness():
     assert row(answer(3), answer(2, version=6), answer(0, stop=Stop.FAILED))["staleness_max"] == 2
     assert row(answer(3), answer(2, version=1, stop=Stop.FAILED))["staleness_max"] == 0
     assert row(answer(0, stop=Stop.FAILED))["staleness_max"] == 0
+
+
+def test_a_row_says_how_much_was_clipped_and_left_out():
+    found = row(answer(3))
+    shares = [found[key] for key in ("clip_fraction", "masked_fraction", "prob_diff_max")]
+    assert shares == [0.25, 0.5, 0.75]
 
 
 @pytest.mark.parametrize(("lengths", "ended"), [((5, 9, 9), True), ((5, 12, 12), False)])

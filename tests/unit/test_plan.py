@@ -110,6 +110,14 @@ def test_the_plan_shows_what_is_derived_from_the_two_numbers():
     assert "at most 43,008 sampled tokens" in text
 
 
+def test_the_plan_shows_the_formula_that_is_optimised():
+    lines = make_plan(recipe(rollout={"max_new_tokens": 99}), CPU).lines
+    at = next(i for i, line in enumerate(lines) if line.startswith("objective   minimise the mean"))
+    assert [line[:12].strip() for line in lines[at + 1 : at + 4]] == ["", "", "evaluation"]
+    text = "\n".join(make_plan(recipe(algorithm={"preset": "dr_grpo"}), CPU).lines)
+    assert "the sum over their tokens / 1,024" in text
+
+
 def test_more_processes_than_cores_are_warned_of():
     warnings = [x for x in make_plan(recipe(learner={"ranks": 64}), CPU).lines if "warning" in x]
     assert len(warnings) == 1

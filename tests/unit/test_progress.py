@@ -7,6 +7,7 @@ from rl.progress import Progress, before_after
 ROW = {
     "step": 3, "reward": 0.5, "signal_fraction": 0.25, "truncated_fraction": 0.125,
     "response_tokens": {"sum": 1000}, "n_trained_tokens": 500, "mismatch_kl": 2e-9,
+    "masked_fraction": 0.0,
     "time": {"sample_s": 2.0, "learn_s": 1.0},
 }  # fmt: skip
 
@@ -26,6 +27,9 @@ def test_a_step_says_what_matters():
         "trained 500 tok/s", "KL 2.0e-09", "left 0.5 min",
     ):  # fmt: skip
         assert part in line
+    assert "masked" not in line, "nothing was left out"
+    some = {**ROW, "masked_fraction": 0.034}
+    assert "masked 3.4%" in shown(False, lambda progress: progress.step(some))
 
 
 def test_a_terminal_shows_what_is_waited_for_and_until_when():

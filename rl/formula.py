@@ -1,0 +1,73 @@
+"""The formula that a recipe optimises, with its numbers, in plain text. Without torch."""
+
+from collections.abc import Iterator
+
+from rl.algorithm import Algorithm
+
+ADVANTAGES = {
+    "group_mean": "R - mean R of the task's answers",
+    "group_std": "(R - mean R) / standard deviation of R, of the task's answers",
+    "batch_std": "(R - mean R of the task's answers) / its standard deviation over the step",
+    "leave_one_out": "R - mean R of the task's other answers",
+}
+
+
+def formula(algorithm: Algorithm, max_new_tokens: int) -> list[str]:
+    """What is minimised, what its letters are, and what is left out of it: two or three lines."""
+    mean = _mean(algorithm.aggregation, algorithm.constant_tokens or max_new_tokens)
+    pull = f" + {algorithm.log_ratio_coef:g} (log r)^2" if algorithm.log_ratio_coef else ""
+    lines = [
+        f"minimise {mean} of {_loss(algorithm)}{pull}",
+        f"r = {_ratio(algorithm)}; A = {ADVANTAGES[algorithm.advantage]}",
+    ]
+    if left_out := list(_left_out(algorithm)):
+        lines.append("left out: " + "; ".join(left_out))
+    return lines
+
+
+def _loss(a: Algorithm) -> str:
+    match a.loss:
+        case "clip" | "gspo":
+            low, high = 1 - (a.clip_low or 0), 1 + (a.clip_high or 0)
+            dual = "" if a.clip_dual is None else f" (r at most {a.clip_dual:g} where A < 0)"
+            return f"-min(r A, clip(r, {low:g}, {high:g}) A){dual}"
+        case "gmpo":
+            return "-r A"
+        case "sapo":
+            up, down = a.gate_positive, a.gate_negative
+            return f"-A sigmoid(g (r - 1)) 4 / g, g = {up:g} where A > 0, else {down:g}"
+        case "dppo":
+            return f"-r A (0 where p moved from q by more than {a.tv_max:g} the way A pushes)"
+        case "reinforce":
+            weight = "" if a.weight_max is None else f"min(r, {a.weight_max:g}) "
+            return f"-{weight}A log p" + (" (the weight has no gradient)" if weight else "")
+
+
+def _ratio(a: Algorithm) -> str:
+    token = "p / q, a token's probability by learner and sampler"
+    if a.loss == "gspo":
+        return f"geometric mean over the answer of {token}"
+    if a.loss == "gmpo":
+        sides = f"at most e^{a.clip_nats:g} where A > 0, else at least e^-{a.clip_nats:g}"
+        return f"geometric mean over the answer of {token}, each {sides}"
+    return token
+
+
+def _mean(aggregation: str, constant: int) -> str:
+    return {
+        "token": "the mean over the step's sampled tokens",
+        "sequence": "the mean over answers of the mean over their tokens",
+        "prompt": "the mean over tasks of the mean over the tokens of all their answers",
+        "constant": f"the mean over answers of the sum over their tokens / {constant:,}",
+    }[aggregation]
+
+
+def _left_out(a: Algorithm) -> Iterator[str]:
+    if a.sequence_band is not None:
+        low, high = a.sequence_band
+        yield f"answers whose geometric mean of p / q is not in [{low:g}, {high:g}]"
+    if a.token_band is not None:
+        low, high = a.token_band
+        yield f"tokens whose p / q is not in [{low:g}, {high:g}]"
+    if not a.train_truncated:
+        yield "answers that ran out of tokens"
