@@ -78,13 +78,17 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
     ]
     no_signal = [why_skip(group) for group in valid]
     advantages = _advantages(valid, no_signal, recipe.algorithm.advantage)
-    lengths = [[len(graded.rollout.completion.tokens) for graded in group] for group in valid]
+    new = [
+        [pair for pair in zip(group, own, strict=True) if not pair[0].baseline_only]
+        for group, own in zip(valid, advantages, strict=True)
+    ]
+    lengths = [[len(graded.rollout.completion.tokens) for graded, _ in group] for group in new]
     weights, denominator = aggregate(lengths, recipe)
     chosen = [
         _Chosen(graded.rollout, advantage, weight)
-        for group, own, shares, why in zip(valid, advantages, weights, no_signal, strict=True)
+        for group, shares, why in zip(new, weights, no_signal, strict=True)
         if why is None
-        for graded, advantage, weight in zip(group, own, shares, strict=True)
+        for (graded, advantage), weight in zip(group, shares, strict=True)
     ]
     return Packed(
         _lay_out(chosen, denominator, n_tokens=sum(map(sum, lengths))),
