@@ -12,14 +12,10 @@ from typing import NamedTuple, Self
 
 from rl.config import Recipe
 from rl.engine import Sampling, give_up
+from rl.pace import last_admitted
 from rl.rollouts import Rollouts, UnderWay
 from rl.tasks import Tasks
 from rl.types import Group
-
-
-def last_admitted(step: int, max_staleness: int, steps: int) -> int:
-    """The last batch that may be under way while the learner has yet to make step `step`."""
-    return min(steps, step + max_staleness)
 
 
 class Taken(NamedTuple):

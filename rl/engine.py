@@ -15,6 +15,7 @@ import aiohttp
 
 from rl.answers import EngineError, Malformed, read_completions, read_scores
 from rl.config import Recipe
+from rl.pace import server_of
 from rl.places import Places
 from rl.types import Completion
 
@@ -184,7 +185,7 @@ class Engine:
         Raises:
             EngineError: see `sample`.
         """
-        server = index % len(self.urls)
+        server = server_of(index, len(self.urls))
         request = {"token_ids": prompt, "sampling_params": _parameters(sampling, seed)}
         async with self._places[server].take(sampling.n, order):
             with self._busy(server):

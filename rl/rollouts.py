@@ -12,6 +12,7 @@ from rl.chat import decode, encode
 from rl.config import Recipe
 from rl.engine import Engine, Sampling, all_or_first_error, give_up
 from rl.events import Events
+from rl.pace import baseline_size
 from rl.reward import reward_of
 from rl.tasks import Drawn
 from rl.types import ENGINE, Completion, Graded, Group, Rollout, Stop
@@ -143,7 +144,7 @@ class UnderWay:
 
     def has_baselines(self, n: int) -> bool:
         """Whether at least two answers to each of the first `n` tasks are judged."""
-        return all(len(group) >= min(2, self._sampling.n) for group in self._graded[:n])
+        return all(len(group) >= baseline_size(self._sampling.n) for group in self._graded[:n])
 
     def take_new(self) -> list[Group]:
         """Per task what is judged so far, or nothing where all of it was taken before.
