@@ -34,24 +34,27 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What the steps `first` to the last one took; the steps before warm the pipeline up."""
+    """What a schedule came to, over the steps that are counted."""
 
-    steps: Sequence[Step]
+    steps: Sequence[Step]  # that are counted
     servers: int
-    sampled: list[int]  # lengths of all answers that ended, trained on or not
-    first: int = 1
+    sampled: list[int]  # lengths of all answers that ended, whatever is counted
+    before: Step | None = None  # the first one that is counted
 
-    def after(self, warm_up: int) -> "Report":
-        """Without the first steps."""
-        return Report(self.steps, self.servers, self.sampled, warm_up + 1)
+    def after(self, warm_up: int, wind_down: int = 0) -> "Report":
+        """Without the first steps, in which nothing is under way yet, and without the last ones,
+        in which nothing begins any more."""
+        counted = self.steps[warm_up : len(self.steps) - wind_down]
+        before = self.steps[warm_up - 1] if warm_up else self.before
+        return Report(counted, self.servers, self.sampled, before)
 
     @property
     def seconds(self) -> float:
-        return self.steps[-1].ended_s - self._begin_s
+        return self.steps[-1].ended_s - (self.before.ended_s if self.before else 0.0)
 
     @property
     def steps_per_s(self) -> float:
-        return len(self._counted) / self.seconds
+        return len(self.steps) / self.seconds
 
     @property
     def tokens_per_s(self) -> float:
@@ -60,46 +63,37 @@ class Report:
 
     @property
     def trained(self) -> list[int]:
-        return [length for step in self._counted for length in step.lengths]
+        return [length for step in self.steps for length in step.lengths]
 
     @property
     def servers_idle(self) -> float:
         """Share of the time in which a server has nothing to sample, mean over the servers."""
-        before = self.steps[self.first - 2].servers_busy_s if self.first > 1 else 0.0
-        busy = self.steps[-1].servers_busy_s - before
+        busy = self.steps[-1].servers_busy_s - (self.before.servers_busy_s if self.before else 0.0)
         return 1 - busy / (self.seconds * self.servers)
 
     @property
     def learner_idle(self) -> float:
         """Share of the time in which the learner does not compute an update."""
-        return 1 - sum(x.learned_s - x.learning_s for x in self._counted) / self.seconds
+        return 1 - sum(x.learned_s - x.learning_s for x in self.steps) / self.seconds
 
     @property
     def staleness_mean(self) -> float:
         """Over trained tokens: updates between the weights that sampled it and the learner's."""
-        return sum(step.stale_tokens for step in self._counted) / sum(self.trained)
+        return sum(step.stale_tokens for step in self.steps) / sum(self.trained)
 
     @property
     def oldest_mean(self) -> float:
         """Over trained answers: the staleness of the oldest token (staleness_mean of a run)."""
-        return sum(step.stale_answers for step in self._counted) / len(self.trained)
+        return sum(step.stale_answers for step in self.steps) / len(self.trained)
 
     @property
     def staleness_max(self) -> int:
-        return max(step.staleness_max for step in self._counted)
+        return max(step.staleness_max for step in self.steps)
 
     def phase_s(self, phase: Literal["sample", "learn", "publish"]) -> float:
         """Mean seconds per step that the loop spends in a phase, as in `time` of metrics.jsonl."""
         begin, end = {"sample": (0, 1), "learn": (1, 2), "publish": (2, 3)}[phase]
-        return fmean(step[end] - step[begin] for step in self._counted)
-
-    @property
-    def _counted(self) -> Sequence[Step]:
-        return self.steps[self.first - 1 :]
-
-    @property
-    def _begin_s(self) -> float:
-        return self.steps[self.first - 2].ended_s if self.first > 1 else 0.0
+        return fmean(step[end] - step[begin] for step in self.steps)
 
 
 def simulate(

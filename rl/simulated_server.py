@@ -17,8 +17,9 @@ class Costs(NamedTuple):
     step_s: float
     answer_s: float = 0.0
     context_s: float = 0.0
-    prefill_s: float = 0.0  # per token of a prompt, or of a context after an update; nothing else
-    # is decoded on that server meanwhile
+    # While the next two pass, nothing is decoded on that server.
+    request_s: float = 0.0  # per answer begun
+    prefill_s: float = 0.0  # per token of a prompt, or of a context after an update
     verify_s: float = 0.0  # from an answer's last token to its reward
     learn_step_s: float = 0.0
     learn_token_s: float = 0.0  # on one rank, per token of prompt and answer
@@ -52,7 +53,7 @@ class Server:
         self._costs = costs
         self._now = 0.0
         self._decoded = 0.0  # tokens, by each answer that was in flight all the time
-        self._stall_s = 0.0  # of prefill that must pass before the next token
+        self._stall_s = 0.0  # that must pass before the next token
         self._context = 0.0  # tokens that the answers in flight hold
         self._waiting: list[tuple[int, int, Answer]] = []
         self._arrivals = 0
@@ -72,7 +73,7 @@ class Server:
         while self._waiting and len(self.in_flight) < self._slots and not self.draining:
             _, number, answer = heapq.heappop(self._waiting)
             answer.begins_at, answer.ends_at = self._decoded, self._decoded + answer.length
-            self._stall_s += self._costs.prefill_s * answer.prompt
+            self._stall_s += self._costs.request_s + self._costs.prefill_s * answer.prompt
             self._context += answer.prompt
             heapq.heappush(self.in_flight, (answer.ends_at, number, answer))
 

@@ -18,6 +18,7 @@ SKEWED = lognormal(100, 1000, 1.0, group_size=4)
 RATES = Costs(
     step_s=0.01,
     answer_s=0.001,
+    request_s=3e-3,
     prefill_s=1e-4,
     verify_s=0.02,
     learn_step_s=0.2,
@@ -159,6 +160,7 @@ def closed_form_s(source: Source, setup: Setup, costs: Costs) -> float:
             seconds.append(
                 costs.step_s * max(answers, default=0)
                 + costs.answer_s * sum(answers)
+                + costs.request_s * len(answers)
                 + costs.prefill_s * prompts
             )
         tokens = sum(group.prompt + n for group in groups for n in group.answers)
