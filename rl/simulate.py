@@ -206,7 +206,7 @@ class _Simulation:
         for server in self._servers:
             server.advance(self._now)
             server.draining = False
-            server.update(self._step, recompute=self._setup.update == "keep")
+            server.update(self._step, recompute=self._setup.update == "recompute")
         self._steps.append(self._record())
         self._release()
         if self._step < self._setup.steps:

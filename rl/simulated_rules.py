@@ -19,7 +19,9 @@ class Setup(NamedTuple):
     straggler_s: float | None = None
     ranks: int = 1
     rank_efficiency: float = 1.0  # of `ranks` ranks, over that of one
-    update: Literal["keep", "wait"] = "keep"  # answers go on with new weights, or must end first
+    # What an update does to answers under way: their contexts are computed again (as Assay does),
+    # or go on as they are, or the update waits for the answers' end.
+    update: Literal["recompute", "reuse", "wait"] = "recompute"
     colocated: bool = False  # servers and learner share devices: they do not run at the same time
     spread: Literal["groups", "answers"] = "groups"  # what is dealt out to the servers in turn
 

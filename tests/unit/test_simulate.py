@@ -101,10 +101,12 @@ def test_every_token_knows_the_weights_that_sampled_it() -> None:
 def test_a_server_that_is_paused_decodes_nothing_and_then_computes_contexts_again() -> None:
     costs = Costs(step_s=1, prefill_s=0.5, learn_step_s=4, publish_s=3, pause_s=2)
     source = in_turn([Lengths(0, (10,)), Lengths(0, (20,))])
-    report = simulate(source, Setup(steps=2, groups_per_step=1, max_staleness=1), costs)
+    setup = Setup(steps=2, groups_per_step=1, max_staleness=1)
+    report = simulate(source, setup, costs)
     # Learning from 10 to 14, staged until 15, paused until 17 with 15 tokens held: 7.5 s of
     # prefill, then the 5 tokens that are left.
     assert report.steps[1].learning_s == 17 + 7.5 + 5
+    assert simulate(source, setup._replace(update="reuse"), costs).steps[1].learning_s == 17 + 5
 
 
 def test_an_update_that_waits_lets_answers_end_and_begins_none() -> None:
@@ -196,7 +198,7 @@ setups = st.builds(
     straggler_s=st.none() | st.floats(0, 2),
     ranks=st.integers(1, 3),
     rank_efficiency=st.floats(0.1, 1),
-    update=st.sampled_from(["keep", "wait"]),
+    update=st.sampled_from(["recompute", "reuse", "wait"]),
     colocated=st.booleans(),
     spread=st.sampled_from(["groups", "answers"]),
 )
