@@ -220,6 +220,6 @@ def test_what_the_scaling_tables_compare_is_told_from_one_another() -> None:
     assert slots(long) < slots(short)
     # Half the mean, were all answers equally long; more, because long ones are seen more often.
     assert short > 512 + 8192 / 2
-    few, many = rank_efficiency(8, Case(8, 1, 32768)), rank_efficiency(2048, Case(4096, 1, 32768))
+    few, many = rank_efficiency(8, Case(8, 1, 32768)), rank_efficiency(2048, Case(4096, 1, 131072))
     assert few == 1
     assert many < 0.6
