@@ -63,9 +63,8 @@ def first_and_last_interruption(budget: int, closing: Sequence[int]) -> tuple[in
 
 def next_chunk(start: int, answering: Answering) -> Chunk:
     """The chunk that begins after `start` tokens of an answer."""
-    if start == 0:
-        return Chunk(0, 0, 0)
-    return Chunk(start, answering.head_tokens, min(start, answering.carry_tokens))
+    head = min(start, answering.head_tokens)
+    return Chunk(start, head, min(start - head, answering.carry_tokens))
 
 
 def cut(n_tokens: int, answering: Answering) -> tuple[Chunk, ...]:
@@ -73,7 +72,7 @@ def cut(n_tokens: int, answering: Answering) -> tuple[Chunk, ...]:
 
     The first has chunk_tokens, each later one so many less what is carried over.
     """
-    chunks, start = [Chunk(0, 0, 0)], answering.chunk_tokens
+    chunks, start = [next_chunk(0, answering)], answering.chunk_tokens
     while start is not None and start < n_tokens:
         chunks.append(next_chunk(start, answering))
         start += (answering.chunk_tokens or 0) - chunks[-1].tail

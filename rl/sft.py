@@ -136,8 +136,8 @@ def tokenise(
     rows = []
     for demonstration in found:
         prompt = chat.encode(tokenizer, demonstration.task)
-        answer = tokenizer(demonstration.response, add_special_tokens=False)["input_ids"]
-        answer = [*answer, tokenizer.eos_token_id]
+        answer = tokenizer(demonstration.response, add_special_tokens=False, verbose=False)
+        answer = [*answer["input_ids"], tokenizer.eos_token_id]
         for piece in pieces(prompt, answer, cut(len(answer), answering)):
             new, known = answer[piece.start : piece.end], len(piece.context)
             rows.append({"input_ids": piece.context + new, "labels": [-100] * known + new})
