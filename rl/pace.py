@@ -27,12 +27,12 @@ class Meter:
     @contextmanager
     def busy(self, server: int) -> Iterator[None]:
         """A request to it is under way."""
-        self._add_up(server)
+        self._add_up(server, time.monotonic())
         self._under_way[server] += 1
         try:
             yield
         finally:
-            self._add_up(server)
+            self._add_up(server, time.monotonic())
             self._under_way[server] -= 1
 
     def sampled(self, tokens: int) -> None:
@@ -40,20 +40,19 @@ class Meter:
 
     def take(self) -> Pace:
         """Since the last call: everything is counted once."""
-        for server in range(len(self._since)):
-            self._add_up(server)
         now = time.monotonic()
+        for server in range(len(self._since)):
+            self._add_up(server, now)
         busy_s = self._busy_s / len(self._since)
         whole_s = now - self._begin
         pace = Pace(
-            idle_fraction=1 - busy_s / whole_s if whole_s else 0.0,
+            idle_fraction=max(0.0, 1 - busy_s / whole_s) if whole_s else 0.0,  # sums are rounded
             tokens_per_s=self._tokens / busy_s if busy_s else 0.0,
         )
         self._begin, self._busy_s, self._tokens = now, 0.0, 0
         return pace
 
-    def _add_up(self, server: int) -> None:
-        now = time.monotonic()
+    def _add_up(self, server: int, now: float) -> None:
         if self._under_way[server]:
             self._busy_s += now - self._since[server]
         self._since[server] = now
