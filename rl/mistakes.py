@@ -18,7 +18,9 @@ from rl.schema import Clash
 Path_ = tuple[str, ...]  # of keys, from the top of the recipe
 
 # Keys that were, and what to write instead.
-RENAMED = {("algorithm", "train_truncated"): "rollout.truncated=mask for false, train for true"}
+RENAMED: dict[Path_, str] = {
+    ("algorithm", "train_truncated"): "rollout.truncated=mask for false, train for true"
+}
 
 SECTION_ERRORS = ("model_type", "model_attributes_type", "dict_type")
 

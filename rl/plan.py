@@ -178,6 +178,7 @@ def _lines(
         f"learning    1 update per step on all of them, in micro-batches of "
         f"{recipe.learner.micro_batch_tokens:,} tokens per rank",
         *_answers(recipe),
+        *_schedule(recipe),
         *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
         f"evaluation  {recipe.evaluation.problems} held-out tasks x {recipe.evaluation.samples}, "
         + (f"every {recipe.evaluation.every} steps, " if recipe.evaluation.every else "")
@@ -210,6 +211,15 @@ def _answers(recipe: Recipe) -> Iterator[str]:
         yield f"overlong    an answer's last {window:,} tokens cost up to 1 of its reward"
     if rollout.truncated == "interrupt":
         yield "overlong    interrupted at a random point of the last 15 % of the budget"
+
+
+def _schedule(recipe: Recipe) -> Iterator[str]:
+    if recipe.max_staleness:
+        late = recipe.rollout.straggler_s
+        yield (
+            f"schedule    sampling runs up to {recipe.max_staleness} steps ahead of the learner"
+            + (f"; a step waits {late:g} s for its last answers" if late is not None else "")
+        )
 
 
 def _isolations(recipe: Recipe) -> list[str]:
