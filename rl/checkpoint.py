@@ -1,6 +1,7 @@
 """Checkpoints: whole or not there. A plain Hugging Face directory, and `trainer/` to go on from.
 
     checkpoints/step-000050/   config.json  model.safetensors  tokenizer files ...
+                               adapter/        with `lora` also what was learned, in peft's format
                                trainer/        DeepSpeed's own state
                                manifest.json   size and SHA-256 of every other file, written last
 

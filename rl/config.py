@@ -228,6 +228,21 @@ class Learner(Section):
     """Longest that ranks wait for each other inside an update."""
 
 
+class Lora(Section):
+    """Low-rank adapters beside frozen weights (peft). Only they are learned, and sent to the
+    servers; learner.lr is usually ten times that of all weights."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rank of what is added to a layer's weight."""
+
+    alpha: Positive = 32.0
+    """What is added counts alpha / rank times."""
+
+    targets: Annotated[list[Name], Field(min_length=1)] | None = None
+    """Linear layers by the last part of their name, such as q_proj; null: every one but the output
+    layer."""
+
+
 class Weights(Section):
     """How new weights reach the rollout servers."""
 
@@ -394,6 +409,9 @@ class Recipe(Section):
     learner: Learner = Learner()
     """The optimiser and its processes."""
 
+    lora: Lora | None = None
+    """Low-rank adapters; null: all weights are learned."""
+
     weights: Weights = Weights()
     """How new weights reach the servers."""
 
@@ -444,6 +462,17 @@ class Recipe(Section):
                 f"max_staleness ({self.max_staleness}) lets it be older: give a bound, usually 2",
                 "algorithm.weight_max",
                 "max_staleness",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _an_adapter_goes_through_a_file(self) -> "Recipe":
+        if self.lora is not None and self.weights.transport == "nccl":
+            raise Clash(
+                "weights.transport nccl moves whole models, and with lora only the adapter is "
+                "sent: set weights.transport=auto, or lora=null",
+                "weights.transport",
+                "lora",
             )
         return self
 

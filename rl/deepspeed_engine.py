@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from rl.config import Recipe
+from rl.lora import add_adapter
 from rl.packed_model import PackedPolicy, load_model
 from rl.ranks import Ranks
 
@@ -35,9 +36,13 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
         torch.set_float32_matmul_precision("high")
     plugin = DeepSpeedPlugin(hf_ds_config=_deepspeed_settings(recipe))
     accelerator = Accelerator(deepspeed_plugin=plugin)
-    policy = PackedPolicy(load_model(model_path, settings.dtype, settings.activation_checkpointing))
+    model = load_model(model_path, settings.dtype, settings.activation_checkpointing)
+    if recipe.lora is not None:
+        add_adapter(model, recipe.lora, recipe.seed)
+    policy = PackedPolicy(model)
     policy.train()
-    optimizer = DummyOptim(policy.parameters())  # stands for the one in the settings
+    learned = [weight for weight in policy.parameters() if weight.requires_grad]
+    optimizer = DummyOptim(learned)  # stands for the one in the settings
     with ranks.waiting("starting DeepSpeed"):
         engine, _ = accelerator.prepare(policy, optimizer)
     if ranks.world_size > 1:
