@@ -200,6 +200,14 @@ class Learner(Section):
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of weights and activations while learning; sums and logits are float32."""
 
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """adamw_8bit keeps AdamW's two moments in 8 bits each (bitsandbytes; tensors of fewer than 4096
+    elements keep 32)."""
+
+    offload: Literal["none", "optimizer", "weights"] = "none"
+    """What waits in the CPU's memory instead of the GPU's (ZeRO-Offload). optimizer: its state, and
+    its steps are computed there, from zero_stage 1; weights: them too, with zero_stage 3."""
+
     lr: NotNegative = 1e-6
     """Peak learning rate of AdamW."""
 
@@ -226,6 +234,25 @@ class Learner(Section):
 
     collective_deadline_s: Positive = 600.0
     """Longest that ranks wait for each other inside an update."""
+
+    @model_validator(mode="after")
+    def _what_is_offloaded_is_split(self) -> "Learner":
+        least = {"none": 0, "optimizer": 1, "weights": 3}[self.offload]
+        if self.zero_stage < least:
+            raise Clash(
+                f"learner.offload {self.offload} needs learner.zero_stage of at least {least} "
+                f"(found {self.zero_stage})",
+                "offload",
+                "zero_stage",
+            )
+        if self.offload != "none" and self.optimizer != "adamw":
+            raise Clash(
+                f"learner.optimizer {self.optimizer} saves a GPU's memory, of which the optimiser "
+                f"uses none with learner.offload {self.offload}: choose one of them",
+                "optimizer",
+                "offload",
+            )
+        return self
 
 
 class Lora(Section):

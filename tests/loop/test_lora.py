@@ -1,13 +1,28 @@
 """Adapters in real learner processes, against peft, and on a real rollout server."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from rl.config import Lora
+from rl.engine import Engine, EngineError, Sampling
+from rl.lora import add_adapter, published, scale
+from rl.weights import WeightPublisher, write
+from tests.loop.conftest import Server
 from tests.loop.rank import run_ranks
-from tests.loop.test_engine import logprobs_of
+from tests.loop.test_engine import (
+    N_PROMPTS,
+    engine_of,
+    logprobs_of,
+    prompts,
+    restored,
+    sample,
+)
 from tests.tiny import tiny_model
 
 pytestmark = pytest.mark.slow
@@ -102,3 +117,102 @@ def test_bfloat16_is_near_float32(reference, model, tmp_path):
     assert found[1]["loss"] == pytest.approx(reference[1]["loss"], abs=5e-3)
     assert found[1]["grad_norm"] == pytest.approx(reference[1]["grad_norm"], rel=0.05)
     assert found[7] == pytest.approx(reference[7], abs=0.2)
+
+
+# On a rollout server. The adapter is drawn anew, with both halves: as if it had been trained.
+
+
+@pytest.fixture
+def adapted(tiny_policy: Path) -> PreTrainedModel:
+    model = AutoModelForCausalLM.from_pretrained(tiny_policy, dtype=torch.float32)
+    add_adapter(model, Lora(**ADAPTER), seed=0)
+    return redrawn(model, 0)
+
+
+@torch.no_grad()
+def redrawn(model: PreTrainedModel, seed: int) -> PreTrainedModel:
+    generator = torch.Generator().manual_seed(seed)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.2)
+    return model
+
+
+def adapter_of(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    return dict(published(model.named_parameters(), scale(Lora(**ADAPTER))))
+
+
+def publisher_of(engine: Engine, server: Server) -> WeightPublisher:
+    lora = Lora(**ADAPTER)
+    return WeightPublisher(engine, server.recipe.model_copy(update={"lora": lora}))
+
+
+def test_a_published_adapter_samples_as_the_learner_computes_it_and_moves_few_bytes(
+    server: Server, adapted: PreTrainedModel, tiny_policy: Path, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        prompt = prompts()[0]
+        plain = AutoModelForCausalLM.from_pretrained(tiny_policy, dtype=torch.float32)
+        async with engine_of(server) as engine, restored(engine, server, plain):
+            publisher = publisher_of(engine, server)
+            for version in (1, 2):  # the second takes the place of the first: they do not add up
+                own = logprobs_of(redrawn(adapted, version), prompt)
+                await publisher.publish(adapter_of(adapted).items(), version)
+                await engine.assert_agrees(prompt, own, version, 1e-4)
+            with pytest.raises(EngineError, match="does not sample from weights 2"):
+                await engine.assert_agrees(prompt, logprobs_of(plain, prompt), 2, 1e-4)
+
+    asyncio.run(run())
+    sent, whole = tmp_path / "sent", tiny_policy / "model.safetensors"
+    write(adapter_of(adapted), sent)
+    assert sent.stat().st_size < whole.stat().st_size / 5
+
+
+def test_answers_under_way_go_on_with_a_new_adapter_and_say_from_where(
+    server: Server, adapted: PreTrainedModel, tiny_policy: Path
+) -> None:
+    async def run() -> None:
+        plain = AutoModelForCausalLM.from_pretrained(tiny_policy, dtype=torch.float32)
+        async with engine_of(server) as engine, restored(engine, server, plain):
+            publisher = publisher_of(engine, server)
+            long = Sampling(400, 1.0, 4)
+            sampling = asyncio.create_task(sample(engine, list(range(N_PROMPTS)), sampling=long))
+            version = 0
+            while not sampling.done():
+                version += 1
+                await publisher.publish(adapter_of(adapted).items(), version)
+            groups = await sampling
+        spans = [answer.spans for group in groups for answer in group]
+        assert max(len(each) for each in spans) > 1
+        for each in spans:
+            versions = [span.version for span in each]
+            assert versions == sorted(set(versions))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda a: {**a, "lm_head.lora_A.weight": torch.ones(4, 64)},
+            "lm_head.lora_A.weight is no",
+        ),
+        (lambda a: {k: w[:, :3] if "lora_A" in k else w for k, w in a.items()}, "has the shape"),
+        (lambda a: {k.replace("layers.1", "layers.9"): w for k, w in a.items()}, "layers.9"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused_and_the_server_goes_on(
+    change: Any, said: str, server: Server, adapted: PreTrainedModel, tiny_policy: Path
+) -> None:
+    async def run() -> None:
+        plain = AutoModelForCausalLM.from_pretrained(tiny_policy, dtype=torch.float32)
+        async with engine_of(server) as engine, restored(engine, server, plain):
+            publisher = publisher_of(engine, server)
+            own = logprobs_of(adapted, prompts()[0])
+            await publisher.publish(adapter_of(adapted).items(), 4)
+            with pytest.raises(EngineError, match=said):
+                await publisher.publish(change(adapter_of(adapted)).items(), 5)
+            await engine.assert_agrees(prompts()[0], own, 4, 1e-4)
+
+    asyncio.run(run())
