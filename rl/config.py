@@ -150,6 +150,25 @@ class Engine(Section):
     """Longest a weight update may take."""
 
 
+class Curriculum(Section):
+    """Which tasks are drawn, given what became of those before."""
+
+    dynamic: bool = False
+    """True: a step draws on until groups_per_step of its groups carry signal, and the others do not
+    count in the loss (DAPO)."""
+
+    max_draws: Annotated[Finite, Field(ge=1)] = 4.0
+    """dynamic: at most so many times groups_per_step tasks are drawn for one step; then it goes on
+    with what it has."""
+
+    retire_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    """A task with this share of right answers is retired: not drawn again, for finite data sets.
+    null: none is."""
+
+    review_fraction: Share = 0.05
+    """Share of the draws that go to retired tasks. One below retire_at comes back."""
+
+
 class Verify(Section):
     """The killable processes in which answers are judged."""
 
@@ -418,6 +437,9 @@ class Recipe(Section):
     that began an answer and those that learn from it. 0: they take turns. Above 0 the default of
     algorithm.preset is dppo."""
 
+    curriculum: Curriculum = Curriculum()
+    """Which tasks are drawn."""
+
     rollout: Rollouts = Rollouts()
     """How answers are sampled."""
 
@@ -489,6 +511,20 @@ class Recipe(Section):
                 f"max_staleness ({self.max_staleness}) lets it be older: give a bound, usually 2",
                 "algorithm.weight_max",
                 "max_staleness",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_curriculum_sees_whole_groups(self) -> "Recipe":
+        used = "curriculum.dynamic" if self.curriculum.dynamic else "curriculum.retire_at"
+        if self.rollout.straggler_s is not None and (
+            self.curriculum.dynamic or self.curriculum.retire_at is not None
+        ):
+            raise Clash(
+                f"{used} looks at whole groups, and rollout.straggler_s "
+                f"({self.rollout.straggler_s:g}) splits them: set one of the two to null or false",
+                used,
+                "rollout.straggler_s",
             )
         return self
 
