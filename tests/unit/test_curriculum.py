@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl.batch import pack
@@ -84,6 +84,7 @@ def test_so_many_more_tasks_are_drawn_as_will_do_at_the_same_rate(
     assert more_tasks(signal, drawn, wanted, most) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64), st.floats(1, 8), st.lists(st.floats(0, 1), min_size=1, max_size=64))
 def test_drawing_on_ends_with_enough_signal_or_at_the_bound(wanted, max_draws, rates):
     most = int(max_draws * wanted)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl.config import Lora, Recipe
@@ -30,6 +30,7 @@ def test_a_merged_weight_by_hand():
     assert torch.equal(merge(W, Adapter(DOWN, UP)), expected)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from([torch.float32, torch.bfloat16]))
 def test_a_merged_layer_answers_like_layer_and_adapter(seed, dtype):
     generator = torch.Generator().manual_seed(seed)
