@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from rl.config import Recipe
+from rl.curriculum import Curriculum
 from rl.engine import Sampling, give_up
 from rl.rollouts import Rollouts, UnderWay
-from rl.tasks import Tasks
+from rl.tasks import Drawn, Tasks
 from rl.types import Group
 
 
@@ -33,6 +34,7 @@ class Ahead:
     """The batches under way. Use as a context manager: leaving it ends what is still under way."""
 
     def __init__(self, rollouts: Rollouts, tasks: Tasks, recipe: Recipe) -> None:
+        self.curriculum = Curriculum(tasks, recipe)
         self._rollouts = rollouts
         self._tasks = tasks
         self._recipe = recipe
@@ -54,24 +56,28 @@ class Ahead:
         """Begin every batch that may be under way now that the learner comes to `step`."""
         last = last_admitted(step, self._recipe.max_staleness, self._recipe.steps)
         for each in range(max(step, self._begun + 1), last + 1):
-            drawn = [*self._tasks.step(each), *self._tasks.canaries(each)]
-            batch = self._rollouts.start(
-                drawn,
-                self._sampling,
-                f"step {each}",
-                order=each,
-                singly=self._recipe.max_staleness > 0,
-                news=self._news,
-            )
-            batch.task.add_done_callback(self._ended)
-            self._batches[each] = batch
+            drawn = self.curriculum.draw(each, self._n_tasks)
+            self._batches[each] = self._begin(each, [*drawn, *self._tasks.canaries(each)])
             self._begun = each
+
+    def _begin(self, step: int, drawn: list[Drawn]) -> UnderWay:
+        batch = self._rollouts.start(
+            drawn,
+            self._sampling,
+            f"step {step}",
+            order=step,
+            singly=self._recipe.max_staleness > 0,
+            news=self._news,
+        )
+        batch.task.add_done_callback(self._ended)
+        return batch
 
     async def take(self, step: int) -> Taken:
         """Wait until batch `step` is sampled and judged, and hand it over.
 
         With rollout.straggler_s that long at most, if each of its groups then has two answers; the
         others are handed over with the step after they are judged. The last step waits for all.
+        With curriculum.dynamic more tasks are begun and waited for, until enough carry signal.
 
         Raises:
             EngineError, UserError: what ended a batch, whichever it was.
@@ -96,6 +102,11 @@ class Ahead:
             new = batch.take_new()
             taken.groups.extend(filter(None, new[: self._n_tasks]))
             taken.canaries.extend(filter(None, new[self._n_tasks :]))
+        while n := self.curriculum.missing(step, taken.groups):
+            more = self._batches[step] = self._begin(step, self.curriculum.draw(step, n))
+            more.await_now()
+            await self._until(more.task.done)
+            taken.groups.extend(self._batches.pop(step).take_new())
         return taken
 
     @property
