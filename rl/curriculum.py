@@ -114,6 +114,8 @@ class Curriculum:
         least = self._recipe.curriculum.retire_at
         for group in groups if least is not None else []:
             rate, key = pass_rate(group, self._recipe), group[0].rollout.task.key
+            if key not in own.places:
+                continue  # late answers to a task of an earlier step, which was judged by the others
             if rate is not None and rate >= least:
                 self._retired.setdefault(key, own.places[key])
             elif rate is not None:
