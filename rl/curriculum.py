@@ -86,10 +86,11 @@ class Curriculum:
         return drawn
 
     def _next(self, own: _Step) -> int:
-        """The place of the next task that is not retired, nor, where others are, in this step."""
+        """The place of the next task; where tasks retire, of one that has not and is not in this step
+        already."""
         for place in range(self._position, self._position + MAX_PASSED_OVER):
             self._position = place + 1
-            if not self._retired:
+            if self._recipe.curriculum.retire_at is None:
                 break
             key = self._tasks.train(place).task.key
             if key not in self._retired and key not in own.places:
@@ -115,7 +116,7 @@ class Curriculum:
         for group in groups if least is not None else []:
             rate, key = pass_rate(group, self._recipe), group[0].rollout.task.key
             if key not in own.places:
-                continue  # late answers to a task of an earlier step, which was judged by the others
+                continue  # late answers to a task of an earlier step, judged by the others
             if rate is not None and rate >= least:
                 self._retired.setdefault(key, own.places[key])
             elif rate is not None:
