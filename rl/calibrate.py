@@ -13,8 +13,8 @@ from rl.config import Recipe
 from rl.errors import UserError
 from rl.lengths import Lengths, in_turn
 from rl.load import load_recipe
-from rl.pace import server_of
 from rl.record import RunDirectory
+from rl.schedule import server_of
 from rl.simulate import simulate
 from rl.simulated_rules import Setup
 from rl.simulated_server import Costs
@@ -59,8 +59,8 @@ def read_run(run_dir: Path) -> Measured:
     """A run's metrics and the lengths of its answers.
 
     Raises:
-        UserError: this is no run directory, it is too short, or answers came in late, so that it
-            is not known which task they belong to.
+        UserError: this is no run directory, it is too short, or its steps were not trained on the
+            answers to their own tasks.
     """
     if not (run_dir / "recipe.yaml").exists():
         raise UserError(f"{run_dir} is no run directory: it holds no recipe.yaml")
@@ -82,6 +82,13 @@ def read_run(run_dir: Path) -> Measured:
     for row in directory.rows("samples.jsonl"):
         if row["split"] == "train":
             groups[row["step"]][row["id"].rpartition("/")[0]].append(row)
+    for row in rows:
+        if len(groups[row["step"]]) != recipe.groups_per_step:
+            raise UserError(
+                f"{run_dir}: step {row['step']} was trained on {len(groups[row['step']])} tasks, "
+                f"and groups_per_step is {recipe.groups_per_step}: what a step draws in addition "
+                "cannot be simulated; give a run without"
+            )
     return Measured(recipe, rows, [list(map(_lengths, groups[r["step"]].values())) for r in rows])
 
 
@@ -225,8 +232,12 @@ def measured_column(rows: Sequence[dict[str, Any]]) -> Column:
     """What a run's own metrics say, without the first steps and without evaluations."""
     counted = list(rows)[WARM_UP:]
     seconds = [sum(row["time"][phase] for phase in PHASES) for row in counted]
-    idle = [(row["idle"]["servers"], s) for row, s in zip(counted, seconds, strict=True)
-            if "idle" in row and row["time"].keys() <= set(PHASES)]  # fmt: skip
+    idle = [
+        (row["pace"]["servers_idle_fraction"], s)
+        for row, s in zip(counted, seconds, strict=True)
+        if "pace" in row
+        and row["time"].keys() <= set(PHASES)  # no evaluation, which keeps them busy
+    ]
     return Column(
         tokens_per_s=sum(row["response_tokens"]["sum"] for row in counted) / sum(seconds),
         step_s=fmean(seconds),

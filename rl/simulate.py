@@ -1,6 +1,6 @@
 """What a schedule makes of given lengths and costs: the training loop as a discrete-event model.
 
-The loop of rl/train.py with its rules (rl/pace.py): batches are begun in order, sampled oldest
+The loop of rl/train.py with its rules (rl/schedule.py): batches are begun in order, sampled oldest
 first, trained first in, first out, and weights are updated while answers are under way. Nothing is
 computed, only its time is counted. Evaluation, checkpoints and failures are left out.
 """
@@ -92,8 +92,9 @@ class Report:
 
     def phase_s(self, phase: Literal["sample", "learn", "publish"]) -> float:
         """Mean seconds per step that the loop spends in a phase, as in `time` of metrics.jsonl."""
-        begin, end = {"sample": (0, 1), "learn": (1, 2), "publish": (2, 3)}[phase]
-        return fmean(step[end] - step[begin] for step in self.steps)
+        times = [(x.begun_s, x.learning_s, x.learned_s, x.ended_s) for x in self.steps]
+        first = ["sample", "learn", "publish"].index(phase)
+        return fmean(each[first + 1] - each[first] for each in times)
 
 
 def simulate(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from rl.lengths import Source
-from rl.pace import baseline_size, last_admitted, server_of
+from rl.schedule import baseline_size, last_admitted, server_of
 from rl.simulated_server import Answer, Server
 
 

@@ -17,7 +17,7 @@ from rl.engine import Engine
 from rl.evaluate import held_out_groups, score
 from rl.events import Events
 from rl.learner import Learner
-from rl.metrics import sample_rows, signs, step_row
+from rl.metrics import pace_row, sample_rows, signs, step_row
 from rl.record import RunDirectory, Trackers
 from rl.rollouts import Rollouts
 from rl.tasks import Tasks
@@ -102,6 +102,7 @@ async def train(run: Run) -> None:
 
         agreement = await publish(run)
         row = step_row(step, groups, canaries, packed, update, agreement)
+        row["curriculum"] = run.ahead.curriculum.finish(step, groups)
         record(run, step, groups, canaries, packed, row)
         check_mismatch(step, update, recipe.alarms)
         for warning in warnings.check(seen):
@@ -167,10 +168,7 @@ def record(
 ) -> None:
     """Write the step's metrics and answers, and show them on the progress line."""
     row["time"] = run.clock.take()
-    row["idle"] = {
-        "servers": round(run.engine.take_idle_fraction(), 4),
-        "learner": round(1 - row["time"]["learn_s"] / sum(row["time"].values()), 4),
-    }
+    row["pace"] = pace_row(run.engine.take_pace(), row["time"])
     run.directory.append("samples.jsonl", sample_rows(step, groups, split="train", training=packed))
     run.directory.append(
         "samples.jsonl", sample_rows(step, canaries, split="canary", training=None)
@@ -183,4 +181,9 @@ def record(
 def checkpoint(run: Run, step: int) -> None:
     run.events.wait(f"step {step}: checkpoint", run.recipe.learner.collective_deadline_s)
     with run.clock("checkpoint"):
-        save_checkpoint(run.directory.checkpoints, run.learner, keep=run.recipe.checkpoint.keep)
+        save_checkpoint(
+            run.directory.checkpoints,
+            run.learner,
+            keep=run.recipe.checkpoint.keep,
+            also=[run.ahead.curriculum.save],
+        )

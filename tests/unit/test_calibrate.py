@@ -67,7 +67,10 @@ def write_run(path: Path, its: Recipe, source: Source = SOURCE) -> tuple[Path, R
                     "learn_s": learn_s,
                     "publish_s": step.ended_s - step.learned_s,
                 },
-                "idle": {"servers": idle, "learner": 1 - learn_s / whole},
+                "pace": {
+                    "servers_idle_fraction": idle,
+                    "learner_idle_fraction": 1 - learn_s / whole,
+                },
             }
         )
         for g in range(its.groups_per_step):
@@ -140,6 +143,11 @@ def test_what_is_no_run_or_too_short_or_late_is_refused(tmp_path: Path) -> None:
     short, _ = write_run(tmp_path / "short", recipe(steps=3))
     with pytest.raises(UserError, match="3 steps; at least 5"):
         read_run(short)
+    other = recipe(groups_per_step=7)
+    enough, _ = write_run(tmp_path / "enough", recipe())
+    (enough / "recipe.yaml").write_text(dump(other))
+    with pytest.raises(UserError, match="step 1 was trained on 8 tasks, and groups_per_step is 7"):
+        read_run(enough)
     late = recipe(max_staleness=1, rollout={"straggler_s": 1.0})
     with pytest.raises(UserError, match=r"rollout\.straggler_s"):
         read_run(write_run(tmp_path / "late", late)[0])
