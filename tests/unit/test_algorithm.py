@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from rl.algorithm import DEFAULT_PRESET, LOSS_NUMBERS, NUMBERS, PRESETS, Algorithm
 from rl.formula import formula
+from rl.guides import Reference, Teacher
 from rl.load import dump, load_recipe, read_resolved
 
 PAGE = Path(__file__).parents[2] / "docs" / "algorithms.md"
@@ -114,14 +115,14 @@ def test_a_weight_or_a_dual_clip_may_be_left_away():
     ],
 )
 def test_the_formula_has_every_number_of_the_recipe(written, parts):
-    lines = formula(section(**written), max_new_tokens=1024)
+    lines = formula(section(**written), 1024, Reference(), None)
     assert len(lines) <= 3
     for part in parts:
         assert part in "\n".join(lines)
 
 
 def test_without_a_correction_nothing_is_left_out():
-    assert len(formula(section(sequence_band=None), max_new_tokens=1024)) == 2
+    assert len(formula(section(sequence_band=None), 1024, Reference(), None)) == 2
 
 
 @pytest.mark.parametrize("name", PRESETS)
