@@ -118,6 +118,25 @@ def test_the_plan_shows_the_formula_that_is_optimised():
     assert "the sum over their tokens / 1,024" in text
 
 
+def test_the_plan_shows_frozen_policies_and_their_memory():
+    guided = {
+        "algorithm": {"kl_coef": 0.01},
+        "teacher": {"model": "org/teacher"},
+        "model": "org/policy",
+    }
+    text = "\n".join(make_plan(recipe(**guided), CPU).lines)
+    assert (
+        "p0 = a token's probability by the starting policy; t = by the teacher org/teacher" in text
+    )
+    policy = {"model": "embedded", "embedded": {"hidden": 512, "layers": 16, "intermediate": 2048}}
+    alone, with_copy = (
+        next(line for line in make_plan(recipe(**made), CPU).lines if line.startswith("learner"))
+        for made in (policy, {**policy, "algorithm": {"kl_coef": 0.01}})
+    )
+    gib = [float(line.split(", ")[2].split()[0]) for line in (alone, with_copy)]
+    assert gib[1] > gib[0]
+
+
 def test_more_processes_than_cores_are_warned_of():
     warnings = [x for x in make_plan(recipe(learner={"ranks": 64}), CPU).lines if "warning" in x]
     assert len(warnings) == 1
@@ -136,6 +155,11 @@ def test_a_warm_start_is_shown_with_how_to_leave_it_out():
     [
         ({"model": "./nothere"}, "model './nothere' does not exist"),
         ({"model": "tests"}, "model 'tests' is a directory without config.json"),
+        ({"teacher": {"model": "./no"}}, "model './no' does not exist"),
+        (
+            {"reference": {"model": "tests"}, "algorithm": {"kl_coef": 0.1}},
+            "model 'tests' is a directory without config.json",
+        ),
         ({"sft": {"data": "nope.jsonl"}}, "sft.data 'nope.jsonl': no such file"),
         ({"envs": [{"name": "dataset", "path": "nope.jsonl"}]}, "'nope.jsonl': no such file"),
         (
