@@ -54,7 +54,8 @@ class LogprobHead(nn.Linear):
     ) -> tuple[Tensor, Tensor]:
         """[N, hidden], [N] int64 -> log-probabilities and entropies, both [N] float32, nats.
 
-        They are those of softmax(logits / temperature). Entropies are differentiable only with `entropy_gradient`.
+        They are those of softmax(logits / temperature). Entropies have a gradient only where
+        `entropy_gradient` asks for it.
         """
         weight = self.weight.float()
         bias = None if self.bias is None else self.bias.float()

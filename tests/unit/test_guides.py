@@ -22,7 +22,7 @@ def recipe(**written):
     [
         (
             {"reference": {"every": 50}},
-            "reference.every (50) has no effect while algorithm.kl_coef",
+            "reference.every (50) has no effect while",
         ),
         ({"reference": {"model": "org/x"}}, "reference.model (org/x) has no effect while"),
         ({"reference": {"model": "embedded"}}, "give the directory of a policy"),

@@ -1,3 +1,4 @@
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -118,23 +119,23 @@ def test_the_plan_shows_the_formula_that_is_optimised():
     assert "the sum over their tokens / 1,024" in text
 
 
-def test_the_plan_shows_frozen_policies_and_their_memory():
-    guided = {
-        "algorithm": {"kl_coef": 0.01},
-        "teacher": {"model": "org/teacher"},
-        "model": "org/policy",
-    }
-    text = "\n".join(make_plan(recipe(**guided), CPU).lines)
-    assert (
-        "p0 = a token's probability by the starting policy; t = by the teacher org/teacher" in text
-    )
-    policy = {"model": "embedded", "embedded": {"hidden": 512, "layers": 16, "intermediate": 2048}}
-    alone, with_copy = (
+def test_the_plan_shows_frozen_policies_and_their_memory(tmp_path):
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [2**30], "data_offsets": [0, 0]}})
+    content = len(header).to_bytes(8, "little") + header.encode()  # all that is looked at
+    (tmp_path / "model.safetensors").write_bytes(content)
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("{}")
+    policy = {"model": str(tmp_path), "learner": {"dtype": "float32"}}
+    reference = {**policy, "algorithm": {"kl_coef": 0.01}}
+    teacher = {"model": str(tmp_path)}
+    lines = [
         next(line for line in make_plan(recipe(**made), CPU).lines if line.startswith("learner"))
-        for made in (policy, {**policy, "algorithm": {"kl_coef": 0.01}})
-    )
-    gib = [float(line.split(", ")[2].split()[0]) for line in (alone, with_copy)]
-    assert gib[1] > gib[0]
+        for made in (policy, reference, {**reference, "teacher": teacher})
+    ]
+    alone, *more = (float(line.split(", ")[2].split()[0]) for line in lines)
+    assert more == pytest.approx([alone + 4, alone + 8])
+    text = "\n".join(make_plan(recipe(**reference, teacher=teacher), CPU).lines)
+    assert "p0 = a token's probability by the starting policy; t = by the teacher /" in text
 
 
 def test_more_processes_than_cores_are_warned_of():
