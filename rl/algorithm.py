@@ -213,8 +213,10 @@ class Algorithm(Section):
     entropy_coef_step: Positive = 0.001
     """entropy_target: how far entropy_coef moves after every update."""
 
-    train_truncated: bool = True
-    """False leaves answers that ran out of tokens out of the loss."""
+    @property
+    def takes_answers_whole(self) -> bool:
+        """Whether it looks at all tokens of an answer together, its chunks included."""
+        return self.loss in RATIO_OF_ANSWERS or self.sequence_band is not None
 
     @model_validator(mode="before")
     @classmethod

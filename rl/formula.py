@@ -16,8 +16,9 @@ ADVANTAGES = {
 def formula(
     algorithm: Algorithm,
     max_new_tokens: int,
-    reference: Reference,
-    teacher: Teacher | None,
+    truncated: str = "train",
+    reference: Reference = Reference(),  # noqa: B008  (immutable)
+    teacher: Teacher | None = None,
 ) -> list[str]:
     """What is minimised, what its letters are, and what is left out of it: two to four lines."""
     mean = _mean(algorithm.aggregation, algorithm.constant_tokens or max_new_tokens)
@@ -28,7 +29,7 @@ def formula(
     ]
     if letters := list(_letters(algorithm, reference, teacher)):
         lines.append("; ".join(letters))
-    if left_out := list(_left_out(algorithm)):
+    if left_out := list(_left_out(algorithm, truncated)):
         lines.append("left out: " + "; ".join(left_out))
     return lines
 
@@ -113,12 +114,12 @@ def _mean(aggregation: str, constant: int) -> str:
     }[aggregation]
 
 
-def _left_out(a: Algorithm) -> Iterator[str]:
+def _left_out(a: Algorithm, truncated: str) -> Iterator[str]:
     if a.sequence_band is not None:
         low, high = a.sequence_band
         yield f"answers whose geometric mean of p / q is not in [{low:g}, {high:g}]"
     if a.token_band is not None:
         low, high = a.token_band
         yield f"tokens whose p / q is not in [{low:g}, {high:g}]"
-    if not a.train_truncated:
+    if truncated == "mask":
         yield "answers that ran out of tokens"

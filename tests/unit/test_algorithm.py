@@ -115,7 +115,6 @@ def test_a_weight_or_a_dual_clip_may_be_left_away():
         ({"preset": "icepop"}, ["tokens whose p / q is not in [0.5, 5]"]),
         ({"preset": "dppo"}, ["by more than 0.2", "+ 0.001 (log r)^2"]),
         ({"preset": "scalerl"}, ["mean over tasks", "-min(r, 5) A log p"]),
-        ({"train_truncated": False}, ["answers that ran out of tokens"]),
         ({"kl_coef": 0.25, "kl_estimator": "k2"}, [" A) + 0.25 (log(p / p0))^2 / 2"]),
         ({"kl_coef": 0.25, "kl_estimator": "k3"}, [" + 0.25 (p0 / p - 1 - log(p0 / p))"]),
         ({"kl_coef": 0.25}, [" + 0.25 p / q (p0 / p - 1 - log(p0 / p))", "by the starting policy"]),
@@ -128,7 +127,7 @@ def test_a_weight_or_a_dual_clip_may_be_left_away():
     ],
 )
 def test_the_formula_has_every_number_of_the_recipe(written, parts):
-    lines = formula(section(**written), 1024, Reference(), None)
+    lines = formula(section(**written), 1024)
     assert len(lines) <= 4
     for part in parts:
         assert part in "\n".join(lines)
@@ -136,14 +135,21 @@ def test_the_formula_has_every_number_of_the_recipe(written, parts):
 
 def test_the_formula_names_the_frozen_policies():
     reference, teacher = Reference(model="org/base", every=50), Teacher(model="org/big", coef=0.5)
-    lines = formula(section(kl_coef=0.1, advantage="none"), 1024, reference, teacher)
+    lines = formula(
+        section(kl_coef=0.1, advantage="none"), 1024, reference=reference, teacher=teacher
+    )
     assert "A = 0.5 log(t / q)" in lines[1]
     assert lines[2].startswith("p0 = a token's probability by org/base, the policy itself anew ")
     assert lines[2].endswith("every 50 steps; t = by the teacher org/big")
 
 
+def test_masked_truncated_answers_are_left_out():
+    lines = formula(section(), max_new_tokens=1024, truncated="mask")
+    assert lines[-1].endswith("; answers that ran out of tokens")
+
+
 def test_without_a_correction_nothing_is_left_out():
-    assert len(formula(section(sequence_band=None), 1024, Reference(), None)) == 2
+    assert len(formula(section(sequence_band=None), 1024)) == 2
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -8,9 +8,11 @@ from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 
 
-def recipe(teacher=None, **algorithm):
-    written = {"model": "embedded", "envs": [{"name": "arithmetic"}], "algorithm": algorithm}
-    return Recipe.model_validate({**written, "teacher": teacher})
+def recipe(rollout=None, teacher=None, **algorithm):
+    sections = {"rollout": rollout or {}, "teacher": teacher, "algorithm": algorithm}
+    return Recipe.model_validate(
+        {"model": "embedded", "envs": [{"name": "arithmetic"}], **sections}
+    )
 
 
 def graded(reward, n=2, stop=Stop.FINISHED, verdict=None, prompt=(7, 8)):
@@ -71,8 +73,8 @@ def test_what_is_not_the_policys_fault_is_left_out_and_the_rest_of_the_group_sta
 
 def test_truncated_answers_are_trained_on_unless_the_recipe_says_no():
     group = [graded(1.0), graded(0.0, stop=Stop.LENGTH), graded(0.0)]
-    assert pack([group], recipe(train_truncated=True)).skipped == [[None, None, None]]
-    left = pack([group], recipe(train_truncated=False))
+    assert pack([group], recipe()).skipped == [[None, None, None]]
+    left = pack([group], recipe({"truncated": "mask"}))
     assert left.skipped == [[None, "truncated", None]]
     assert left.batch.n_tokens == 4
 
@@ -91,7 +93,7 @@ TEACHER = {"model": "org/teacher"}
 @pytest.mark.parametrize(
     "learns",
     [
-        recipe(TEACHER),
+        recipe(teacher=TEACHER),
         recipe(kl_coef=0.1),
         recipe(entropy_coef=0.1),
         recipe(entropy_target=0.3),
@@ -112,7 +114,7 @@ def test_where_every_answer_learns_groups_without_signal_are_packed_with_advanta
 
 def test_without_an_advantage_only_the_teacher_says_what_was_better():
     groups = [[graded(1.0), graded(0.0)], [graded(1.0)], [graded(0.0, stop=Stop.FAILED)]]
-    packed = pack(groups, recipe(TEACHER, advantage="none"))
+    packed = pack(groups, recipe(teacher=TEACHER, advantage="none"))
     assert packed.advantages == [[0.0, 0.0], [0.0], [0.0]]
     assert packed.batch.advantages.abs().max() == 0
     assert packed.batch.loss_mask.sum() == 6
