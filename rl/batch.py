@@ -67,12 +67,18 @@ def why_skip(valid: Group, recipe: Recipe) -> str | None:
     return None
 
 
+def has_signal(group: Group, recipe: Recipe) -> bool:
+    """Whether anything of a group is trained on."""
+    return why_skip([graded for graded in group if why_invalid(graded, recipe) is None]) is None
+
+
 def pack(groups: list[Group], recipe: Recipe) -> Packed:
     """Give every rollout its advantage and lay those that carry a gradient end to end.
 
     Valid rollouts of groups without signal need no forward pass, since their advantage is 0, but
     their tokens count in `n_tokens`: the step's size does not shrink as the policy gets better.
-    Where every answer learns, from a frozen policy or its own entropy, they are laid out too.
+    With curriculum.dynamic they do not, since other groups take their place.
+    Else, where every answer learns from a frozen policy or its own entropy, they are laid out too.
 
     Raises:
         ValueError: an answer whose log-probabilities are not finite or not one per token.
@@ -83,13 +89,17 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
         for group, own in zip(groups, reasons, strict=True)
     ]
     no_signal = [why_skip(group, recipe) for group in valid]
-    left_out = [None if recipe.every_answer_learns else why for why in no_signal]
+    dropped = recipe.curriculum.dynamic and None in no_signal
+    learns = recipe.every_answer_learns and not dropped
+    left_out = [None if learns else why for why in no_signal]
     advantages = _advantages(valid, no_signal, recipe.algorithm.advantage)
     new = [
         [pair for pair in zip(group, own, strict=True) if not pair[0].baseline_only]
         for group, own in zip(valid, advantages, strict=True)
     ]
     lengths = [[graded.rollout.completion.n_sampled for graded, _ in group] for group in new]
+    if dropped:
+        lengths = [own if why is None else [] for own, why in zip(lengths, no_signal, strict=True)]
     weights, denominator = aggregate(lengths, recipe)
     chosen = [
         _Chosen(graded.rollout, advantage, weight)

@@ -36,6 +36,7 @@ def tiny_model(directory: Path, architecture: str = "Qwen3", **changes: Any) -> 
 def learner_recipe(
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
+    lora: dict[str, Any] | None = None,
     sections: dict[str, Any] | None = None,
     **learner: Any,
 ) -> Recipe:
@@ -48,6 +49,7 @@ def learner_recipe(
             # The answers of a random batch are far off: by default none is left out for that.
             "algorithm": {"sequence_band": None, **(algorithm or {})},
             "learner": {**settings, **learner},
+            "lora": lora,
             **(sections or {}),
         }
     )

@@ -3,7 +3,7 @@ import torch
 
 from envs.base import Task
 from rl.batch import pack
-from rl.config import Recipe
+from rl.config import Curriculum, Recipe
 from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 
@@ -110,6 +110,14 @@ def test_where_every_answer_learns_groups_without_signal_are_packed_with_advanta
     assert packed.advantages == plain.advantages
     assert packed.signal_groups == plain.signal_groups == 1, "of the rewards"
     assert (packed.batch.advantages != 0).sum() == 4
+
+
+def test_groups_that_dynamic_sampling_drops_do_not_learn_from_a_teacher_either():
+    signal, constant = [graded(1.0), graded(0.0)], [graded(1.0, n=5), graded(1.0, n=6)]
+    learns = recipe(teacher=TEACHER).model_copy(update={"curriculum": Curriculum(dynamic=True)})
+    packed = pack([constant, signal], learns)
+    assert packed.skipped == [["constant_reward"] * 2, [None, None]]
+    assert packed.batch.n_tokens == int(packed.batch.loss_mask.sum()) == 4
 
 
 def test_without_an_advantage_only_the_teacher_says_what_was_better():

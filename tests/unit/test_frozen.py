@@ -62,7 +62,7 @@ def test_a_recipe_without_guides_loads_none_and_one_with_them_tells_them_apart(m
     none = FrozenPolicies(str(model), learner_recipe(), CPU)
     assert none.guides(micro) == (None, None)
     sections = {"teacher": {"model": str(teacher), "coef": 0.3}}
-    recipe = learner_recipe(0.7, {"kl_coef": 0.1}, sections)
+    recipe = learner_recipe(0.7, {"kl_coef": 0.1}, sections=sections)
     both = FrozenPolicies(str(model), recipe, CPU)
     guides = both.guides(micro)
     assert both.teacher_coef == 0.3
@@ -70,13 +70,13 @@ def test_a_recipe_without_guides_loads_none_and_one_with_them_tells_them_apart(m
     other = Frozen(teacher, "float32", CPU).logprobs(micro, 0.7)
     assert torch.equal(guides.reference, own)
     assert torch.equal(guides.teacher, other)
-    swapped = learner_recipe(0.7, {"kl_coef": 0.1}, {"reference": {"model": str(teacher)}})
+    swapped = learner_recipe(0.7, {"kl_coef": 0.1}, sections={"reference": {"model": str(teacher)}})
     assert torch.equal(FrozenPolicies(str(model), swapped, CPU).guides(micro).reference, other)
 
 
 def test_a_reference_is_reset_when_it_is_due_and_survives_a_checkpoint(model, teacher, tmp_path):
     micro = micro_batch()
-    recipe = learner_recipe(1.0, {"kl_coef": 0.1}, {"reference": {"every": 3}})
+    recipe = learner_recipe(1.0, {"kl_coef": 0.1}, sections={"reference": {"every": 3}})
     policies = FrozenPolicies(str(model), recipe, CPU)
     assert [version for version in range(1, 8) if policies.is_reset_due(version)] == [3, 6]
     later = PackedPolicy(load_model(str(teacher), "float32", False)).model
@@ -124,7 +124,7 @@ def exact(policy, prompts):
 def test_a_teacher_alone_brings_the_student_nearer_whatever_the_rewards_are(model, teacher):
     """Reverse KL over the whole vocabulary, exact, after a few updates on the student's samples."""
     recipe = learner_recipe(
-        1.0, {"advantage": "none"}, {"teacher": {"model": str(teacher), "coef": 1.0}}
+        1.0, {"advantage": "none"}, sections={"teacher": {"model": str(teacher), "coef": 1.0}}
     )
     student = PackedPolicy(load_model(str(model), "float32", False))
     policies = FrozenPolicies(str(model), recipe, CPU)

@@ -29,6 +29,18 @@ def recipe(**written):
         ({"teacher": {"model": "embedded"}}, "give the directory of a policy"),
         ({"algorithm": {"advantage": "none"}}, "'none' leaves nothing to learn from but a teacher"),
         (
+            {"reference": {"every": 9}, "algorithm": {"kl_coef": 0.1}, "lora": {}},
+            "reference.every (9) copies the policy's weights",
+        ),
+        (
+            {
+                "teacher": {"model": "org/x"},
+                "algorithm": {"advantage": "none"},
+                "curriculum": {"dynamic": True},
+            },
+            "curriculum.dynamic drops groups whose rewards are all equal",
+        ),
+        (
             {"teacher": {"model": "org/x"}, "algorithm": {"preset": "gspo"}},
             "teacher: it gives every token an advantage of its own",
         ),
