@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rl.algorithm import PRESET_AHEAD, Algorithm
+from rl.algorithm import PRESET_AHEAD, RATIO_OF_ANSWERS, Algorithm
+from rl.guides import Reference, Teacher
 from rl.rollout_section import MIN_TEMPERATURE, Rollouts
 from rl.schema import (
     Clash,
@@ -442,6 +443,12 @@ class Recipe(Section):
     algorithm: Algorithm = Algorithm()
     """The policy gradient."""
 
+    reference: Reference = Reference()
+    """The frozen policy of algorithm.kl_coef."""
+
+    teacher: Teacher | None = None
+    """A frozen policy to learn from, token by token; null: none."""
+
     learner: Learner = Learner()
     """The optimiser and its processes."""
 
@@ -500,6 +507,65 @@ class Recipe(Section):
                 "max_staleness",
             )
         return self
+
+    @model_validator(mode="after")
+    def _guides_are_followed(self) -> "Recipe":
+        algorithm, coef = self.algorithm, self.algorithm.kl_coef
+        for key in ("model", "every"):
+            value = getattr(self.reference, key)
+            if value and not coef:
+                raise Clash(
+                    f"reference.{key} ({value}) has no effect while algorithm.kl_coef is 0: set "
+                    "algorithm.kl_coef, usually 1e-3, or leave it out",
+                    f"reference.{key}",
+                    "algorithm.kl_coef",
+                )
+        if algorithm.advantage == "none" and self.teacher is None:
+            raise Clash(
+                "algorithm.advantage 'none' leaves nothing to learn from but a teacher, and there "
+                "is none: give a section teacher, or another advantage",
+                "algorithm.advantage",
+            )
+        if self.teacher is not None and algorithm.loss in RATIO_OF_ANSWERS:
+            raise Clash(
+                "teacher: it gives every token an advantage of its own, and the ratio of "
+                f"algorithm.loss '{algorithm.loss}' is that of a whole answer: take another loss, "
+                "usually clip",
+                "teacher",
+                "algorithm.loss",
+            )
+        if self.lora is not None and self.reference.every:
+            raise Clash(
+                f"reference.every ({self.reference.every}) copies the policy's weights, and with "
+                "lora only those of the adapter change: set reference.every=0, or lora=null",
+                "reference.every",
+                "lora",
+            )
+        if self.curriculum.dynamic and algorithm.advantage == "none":
+            raise Clash(
+                "curriculum.dynamic drops groups whose rewards are all equal, and "
+                "algorithm.advantage 'none' does not look at rewards: leave one of the two out",
+                "curriculum.dynamic",
+                "algorithm.advantage",
+            )
+        return self
+
+    @property
+    def frozen_models(self) -> dict[str, str]:
+        """Models beside the policy that the learner needs, by their keys."""
+        wanted = {}
+        if self.algorithm.kl_coef and self.reference.model is not None:
+            wanted["reference.model"] = self.reference.model
+        if self.teacher is not None:
+            wanted["teacher.model"] = self.teacher.model
+        return wanted
+
+    @property
+    def every_answer_learns(self) -> bool:
+        """Whether an answer has a gradient whatever its reward is."""
+        algorithm = self.algorithm
+        entropy = algorithm.entropy_coef > 0 or algorithm.entropy_target is not None
+        return self.teacher is not None or algorithm.kl_coef > 0 or entropy
 
     @model_validator(mode="after")
     def _a_curriculum_sees_whole_groups(self) -> "Recipe":

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rl.attention import NAME as PACKED_ATTENTION
 from rl.attention import Segments, select_rows
+from rl.entropy import entropies
 from rl.errors import UserError
 
 # Largest number of logits alive at once, 1 GiB of float32. With 150 k tokens of vocabulary the
@@ -32,7 +33,7 @@ class ModelError(UserError):
 
 
 class LogprobHead(nn.Linear):
-    """A model's output embedding that gives the log-probability of one token per row.
+    """A model's output embedding that gives log-probability of one token, and entropy, per row.
 
     Takes the place of the model's own and shares its weight, so names, tying and checkpoints stay
     as they are. Logits are computed in float32 whatever the weights are: rounded to bfloat16 they
@@ -48,28 +49,40 @@ class LogprobHead(nn.Linear):
         new.weight, new.bias = old.weight, old.bias
         model.set_output_embeddings(new)
 
-    def forward(self, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """[N, hidden], [N] int64 -> [N] float32, nats, of softmax(logits / temperature)."""
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, hidden: Tensor, targets: Tensor, temperature: float, entropy_gradient: bool
+    ) -> tuple[Tensor, Tensor]:
+        """[N, hidden], [N] int64 -> log-probabilities and entropies, both [N] float32, nats.
+
+        They are those of softmax(logits / temperature). Entropies have a gradient only where
+        `entropy_gradient` asks for it.
+        """
         weight = self.weight.float()
         bias = None if self.bias is None else self.bias.float()
 
-        def logprobs(rows: Tensor, wanted: Tensor) -> Tensor:
+        def outputs(rows: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
             logits = linear(rows.float(), weight, bias)
             if temperature != 1.0:
                 logits = logits / temperature
-            return -cross_entropy(logits, wanted, reduction="none")
+            logprobs = -cross_entropy(logits, wanted, reduction="none")
+            return logprobs, entropies(logits, differentiable=entropy_gradient)
 
         at_once = max(1, LOGITS_AT_ONCE // self.out_features)
         if len(targets) <= at_once:
-            return logprobs(hidden, targets)
-        return _in_parts(logprobs, hidden, targets, at_once)
+            return outputs(hidden, targets)
+        return _in_parts(outputs, hidden, targets, at_once)
 
 
 def _in_parts(
-    function: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, targets: Tensor, at_once: int
-) -> Tensor:
+    function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    hidden: Tensor,
+    targets: Tensor,
+    at_once: int,
+) -> tuple[Tensor, Tensor]:
     parts = zip(hidden.split(at_once), targets.split(at_once), strict=True)
-    return torch.cat([checkpoint(function, *part, use_reentrant=False) for part in parts])
+    found = [checkpoint(function, *part, use_reentrant=False) for part in parts]
+    logprobs, entropy = zip(*found, strict=True)
+    return torch.cat(logprobs), torch.cat(entropy)
 
 
 class PackedPolicy(nn.Module):
@@ -88,8 +101,12 @@ class PackedPolicy(nn.Module):
         rows: Tensor,  # [N] int64, distinct: where in T a target is predicted, one before it
         targets: Tensor,  # [N] int64: the tokens predicted there
         temperature: float,
-    ) -> Tensor:
-        """[N] float32, nats. The head is applied to the N rows only."""
+        entropy_gradient: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the targets, and entropies there, see `LogprobHead`.
+
+        Both [N] float32, nats. The head is applied to the N rows only.
+        """
         hidden = self.model.base_model(
             input_ids=tokens.unsqueeze(0),
             position_ids=positions.unsqueeze(0),
@@ -97,7 +114,7 @@ class PackedPolicy(nn.Module):
             segments=segments,
         ).last_hidden_state[0]
         head = self.model.get_output_embeddings()
-        return head(select_rows(hidden, rows), targets, temperature)
+        return head(select_rows(hidden, rows), targets, temperature, entropy_gradient)
 
 
 def load_model(model_path: str, dtype: str, activation_checkpointing: bool) -> Any:

@@ -75,6 +75,11 @@ def _missing_here(recipe: Recipe, learns: bool) -> Iterator[str]:
             local_model(recipe.model)
     except UserError as error:
         yield str(error)
+    for model in recipe.frozen_models.values() if learns else ():
+        try:
+            local_model(model)
+        except UserError as error:
+            yield str(error)
     data = recipe.sft and recipe.sft.data
     if data and Path(data).suffix in (".json", ".jsonl") and not Path(data).is_file():
         yield f"sft.data '{data}': no such file; give JSON lines of prompt and response"
@@ -160,8 +165,8 @@ def _lines(
     answers = recipe.groups_per_step * recipe.group_size
     budget = answers * recipe.rollout.max_new_tokens
     checkpoints = (recipe.checkpoint.keep + 1) * _gib(weights, 4 + 8)
-    rollout = recipe.rollout
-    objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated)
+    rollout, guides = recipe.rollout, (recipe.reference, recipe.teacher)
+    objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated, *guides)
     sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
     lines = [
         f"policy      {recipe.model}, {_count(weights)}",
@@ -272,4 +277,14 @@ def _rank_memory(recipe: Recipe, weights: int | None) -> str:
     state = _gib(weights, 8 + master) / (split if learner.zero_stage >= 1 else 1)
     gradients = _gib(weights, size) / (split if learner.zero_stage >= 2 else 1)
     own = _gib(weights, size) / (split if learner.zero_stage >= 3 else 1)
-    return f"{RUNTIME_GIB + state + gradients + own:.1f} GiB and activations"
+    guides = sum(_gib(count, size) for count in _guides(recipe, weights))
+    return f"{RUNTIME_GIB + state + gradients + own + guides:.1f} GiB and activations"
+
+
+def _guides(recipe: Recipe, weights: int) -> Iterator[int]:
+    """Weights of each frozen policy that a rank holds beside its own; of one that is not on this
+    machine yet as many as the policy's."""
+    if recipe.algorithm.kl_coef and recipe.reference.model is None:
+        yield weights
+    for model in recipe.frozen_models.values():
+        yield count_parameters(Path(model).expanduser()) or weights

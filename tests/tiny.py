@@ -37,6 +37,7 @@ def learner_recipe(
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
     lora: dict[str, Any] | None = None,
+    sections: dict[str, Any] | None = None,
     **learner: Any,
 ) -> Recipe:
     settings = {"dtype": "float32", "lr": 1e-3, "threads": 1, "collective_deadline_s": 120}
@@ -49,6 +50,7 @@ def learner_recipe(
             "algorithm": {"sequence_band": None, **(algorithm or {})},
             "learner": {**settings, **learner},
             "lora": lora,
+            **(sections or {}),
         }
     )
 
