@@ -201,6 +201,11 @@ class UnderWay:
         """Whether at least two answers to each of the first `n` tasks are judged."""
         return all(len(group) >= min(2, self._sampling.n) for group in self._graded[:n])
 
+    @property
+    def complete(self) -> bool:
+        """Whether every answer has been taken."""
+        return all(len(taken) == self._sampling.n for taken in self._taken)
+
     def take_new(self) -> list[Group]:
         """Per task what is judged so far, or nothing where all of it was taken before.
 

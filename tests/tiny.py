@@ -34,7 +34,10 @@ def tiny_model(directory: Path, architecture: str = "Qwen3", **changes: Any) -> 
 
 
 def learner_recipe(
-    temperature: float = 1.0, algorithm: dict[str, Any] | None = None, **learner: Any
+    temperature: float = 1.0,
+    algorithm: dict[str, Any] | None = None,
+    lora: dict[str, Any] | None = None,
+    **learner: Any,
 ) -> Recipe:
     settings = {"dtype": "float32", "lr": 1e-3, "threads": 1, "collective_deadline_s": 120}
     return Recipe.model_validate(
@@ -45,6 +48,7 @@ def learner_recipe(
             # The answers of a random batch are far off: by default none is left out for that.
             "algorithm": {"sequence_band": None, **(algorithm or {})},
             "learner": {**settings, **learner},
+            "lora": lora,
         }
     )
 
