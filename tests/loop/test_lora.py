@@ -1,6 +1,7 @@
 """Adapters in real learner processes, against peft, and on a real rollout server."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rl.lora import add_adapter, published, scale
 from rl.weights import WeightPublisher, write
 from tests.loop.conftest import Server
 from tests.loop.rank import run_ranks
+from tests.loop.runs import rows, train
 from tests.loop.test_engine import (
     N_PROMPTS,
     engine_of,
@@ -216,3 +218,21 @@ def test_an_adapter_that_does_not_fit_is_refused_and_the_server_goes_on(
             await engine.assert_agrees(prompts()[0], own, 4, 1e-4)
 
     asyncio.run(run())
+
+
+def test_a_run_with_adapter_and_curriculum_resumes_bit_for_bit(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    keys = ["lora={rank: 4}", "steps=4", "curriculum={dynamic: true, retire_at: 0.5}"]
+    done = train(whole, *keys)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {row["weights_logprob_diff"] < 1e-4 for row in rows(whole)} == {True}
+    assert max(row["curriculum"]["drawn"] for row in rows(whole)) > 4
+    assert rows(whole)[-1]["curriculum"]["retired"] > 0
+    shutil.copytree(whole, cut)
+    shutil.rmtree(cut / "checkpoints" / "step-000004")
+    (cut / "summary.json").unlink()
+    done = train(cut, *keys)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "resuming after step 2" in done.stdout
+    assert rows(cut) == rows(whole)
+    assert rows(cut, "samples.jsonl") == rows(whole, "samples.jsonl")
