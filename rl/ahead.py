@@ -42,7 +42,8 @@ class Ahead:
             recipe.rollout.max_new_tokens, recipe.rollout.temperature, n=recipe.group_size
         )
         self._begun = 0  # the last batch that was
-        self._batches: dict[int, UnderWay] = {}  # by step; those that something is missing from
+        self._batches: dict[int, UnderWay] = {}  # by step, which is yet to come
+        self._due: list[UnderWay] = []  # of steps that have come; oldest first
         self._error: BaseException | None = None
         self._news = asyncio.Event()  # something was judged, or failed
 
@@ -50,7 +51,7 @@ class Ahead:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await give_up([batch.task for batch in self._batches.values()])
+        await give_up([batch.task for batch in [*self._due, *self._batches.values()]])
 
     def admit(self, step: int) -> None:
         """Begin every batch that may be under way now that the learner comes to `step`."""
@@ -82,12 +83,12 @@ class Ahead:
         Raises:
             EngineError, UserError: what ended a batch, whichever it was.
         """
-        own = self._batches[step]
+        own = self._batches.pop(step)
+        self._due.append(own)
         own.await_now()
         patience = self._recipe.rollout.straggler_s
         if patience is None or step == self._recipe.steps:
-            due = [batch.task for each, batch in self._batches.items() if each <= step]
-            await self._until(lambda: all(task.done() for task in due))
+            await self._until(lambda: all(batch.task.done() for batch in self._due))
         else:
             try:
                 async with asyncio.timeout(patience):
@@ -95,18 +96,18 @@ class Ahead:
             except TimeoutError:
                 await self._until(lambda: own.task.done() or own.has_baselines(self._n_tasks))
         taken = Taken([], [])
-        for each in sorted(n for n in self._batches if n <= step):
-            batch = self._batches[each]
-            if batch.task.done():
-                del self._batches[each]
+        for batch in self._due:
             new = batch.take_new()
             taken.groups.extend(filter(None, new[: self._n_tasks]))
             taken.canaries.extend(filter(None, new[self._n_tasks :]))
+        self._due = [batch for batch in self._due if not batch.complete]
         while n := self.curriculum.missing(step, taken.groups):
-            more = self._batches[step] = self._begin(step, self.curriculum.draw(step, n))
+            more = self._begin(step, self.curriculum.draw(step, n))
+            self._due.append(more)
             more.await_now()
             await self._until(more.task.done)
-            taken.groups.extend(self._batches.pop(step).take_new())
+            self._due.remove(more)
+            taken.groups.extend(more.take_new())
         return taken
 
     @property

@@ -88,8 +88,9 @@ class Curriculum:
         return drawn
 
     def _next(self, own: _Step) -> int | None:
-        """The place of the next task that is neither retired nor, where some are, in this step."""
-        if not self._retired:
+        """The place of the next task; where tasks retire, of one that has not retired and is not in
+        this step already. None: there is hardly one left."""
+        if self._recipe.curriculum.retire_at is None:
             return self._pass()
         for _ in range(MAX_PASSED_OVER):
             place = self._pass()
@@ -120,6 +121,8 @@ class Curriculum:
         least = self._recipe.curriculum.retire_at
         for group in groups if least is not None else []:
             rate, key = pass_rate(group, self._recipe), group[0].rollout.task.key
+            if key not in own.places:
+                continue  # late answers to a task of an earlier step, judged by the others
             if rate is not None and rate >= least:
                 self._retired.setdefault(key, own.places[key])
             elif rate is not None:

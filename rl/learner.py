@@ -17,7 +17,14 @@ from rl.checkpoint import write_model
 from rl.config import Recipe
 from rl.deepspeed_engine import gathered, start_engine
 from rl.errors import UserError
-from rl.microbatch import MicroBatch, plan, sequence_lengths, take, to_device
+from rl.microbatch import (
+    MicroBatch,
+    plan,
+    sequence_answers,
+    sequence_lengths,
+    take,
+    to_device,
+)
 from rl.objective import contribution
 from rl.ranks import Command, Ranks
 from rl.ratio import mismatch
@@ -173,7 +180,10 @@ class Learner:
             batch = self._ranks.share_batch(batch, length, denominator, n_tokens)
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
-            passes = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens)[self.rank]
+            whole = self._recipe.algorithm.takes_answers_whole
+            together = sequence_answers(batch) if whole else None
+            shares = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens, together)
+            passes = shares[self.rank]
             sums = torch.zeros(5, dtype=torch.float64, device=self._ranks.device)
             maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
             for i, sequences in enumerate(passes):

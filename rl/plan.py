@@ -160,7 +160,8 @@ def _lines(
     answers = recipe.groups_per_step * recipe.group_size
     budget = answers * recipe.rollout.max_new_tokens
     checkpoints = (recipe.checkpoint.keep + 1) * _gib(weights, 4 + 8)
-    objective = formula(recipe.algorithm, recipe.rollout.max_new_tokens)
+    rollout = recipe.rollout
+    objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated)
     sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
     lines = [
         f"policy      {recipe.model}, {_count(weights)}",
@@ -176,6 +177,7 @@ def _lines(
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
         f"{recipe.learner.micro_batch_tokens:,} tokens per rank",
+        *_answers(recipe),
         *_schedule(recipe),
         *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
         f"evaluation  {recipe.evaluation.problems} held-out tasks x {recipe.evaluation.samples}, "
@@ -191,6 +193,24 @@ def _lines(
             "(none with sft=null)",
         )
     return [*lines, *_warnings(recipe, hardware)]
+
+
+def _answers(recipe: Recipe) -> Iterator[str]:
+    """How answers are sampled, where it is not in one context to the end of the budget."""
+    rollout = recipe.rollout
+    if rollout.chunk_tokens is not None:
+        held_out = recipe.evaluation.chunks
+        yield (
+            f"answers     in at most {rollout.chunks} chunks"
+            + (f" (held out {held_out})" if held_out not in (None, rollout.chunks) else "")
+            + f", each in a context of {rollout.context_tokens:,} tokens and the prompt; "
+            f"{rollout.carry_tokens:,} are carried over"
+        )
+    if rollout.truncated == "penalty":
+        window = rollout.penalty_window(rollout.max_new_tokens)
+        yield f"overlong    an answer's last {window:,} tokens cost up to 1 of its reward"
+    if rollout.truncated == "interrupt":
+        yield "overlong    interrupted at a random point of the last 15 % of the budget"
 
 
 def _schedule(recipe: Recipe) -> Iterator[str]:
