@@ -214,6 +214,11 @@ class Learner(Section):
     micro_batch_tokens: Count = 16384
     """Token budget of one forward and backward pass on one rank; a longer sequence goes alone."""
 
+    sequence_parallel: Count = 1
+    """So many neighbouring ranks share the tokens of every pass, for sequences too long for one
+    (Ulysses). Divides `ranks` and the model's query, key and value heads; the pass may have
+    so many times micro_batch_tokens."""
+
     activation_checkpointing: bool = False
     """True keeps fewer activations and computes them again: less memory, more time."""
 
@@ -222,6 +227,17 @@ class Learner(Section):
 
     collective_deadline_s: Positive = 600.0
     """Longest that ranks wait for each other inside an update."""
+
+    @model_validator(mode="after")
+    def _ranks_make_whole_groups(self) -> "Learner":
+        if self.ranks % self.sequence_parallel:
+            raise Clash(
+                f"learner.sequence_parallel ({self.sequence_parallel}) must divide learner.ranks "
+                f"({self.ranks}): every rank belongs to one group of so many",
+                "sequence_parallel",
+                "ranks",
+            )
+        return self
 
 
 class Weights(Section):
@@ -407,6 +423,20 @@ class Recipe(Section):
     run_dir: str | None = None
     """Where the run lives; None: runs/<recipe>-<hash of what is resolved>, so that the same command
     finds its run again."""
+
+    @model_validator(mode="after")
+    def _heads_of_the_embedded_policy_can_be_shared_out(self) -> "Recipe":
+        size = self.learner.sequence_parallel
+        heads = (self.embedded.heads, self.embedded.kv_heads)
+        if self.model == "embedded" and any(n % size for n in heads):
+            raise Clash(
+                f"learner.sequence_parallel ({size}) must divide embedded.heads ({heads[0]}) and "
+                f"embedded.kv_heads ({heads[1]}): every rank of a group attends for some of them",
+                "learner.sequence_parallel",
+                "embedded.heads",
+                "embedded.kv_heads",
+            )
+        return self
 
     @model_validator(mode="after")
     def _an_answer_fits_into_a_sequence(self) -> "Recipe":

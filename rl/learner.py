@@ -17,9 +17,11 @@ from rl.config import Recipe
 from rl.deepspeed_engine import gathered, start_engine
 from rl.errors import UserError
 from rl.microbatch import MicroBatch, plan, sequence_lengths, take, to_device
+from rl.model_files import check_heads
 from rl.objective import contribution
 from rl.ranks import Command, Ranks
 from rl.ratio import mismatch
+from rl.sequence_parallel import SequenceParallel
 from rl.types import Update
 
 GATHER_ELEMENTS = 2**26  # ZeRO-3: so many weights are whole on every rank at once while publishing
@@ -48,8 +50,10 @@ class Learner:
         Raises:
             ModelError: the model does something that packed training would get wrong.
             RanksError: the other ranks did not come in time.
+            UserError: learner.sequence_parallel does not divide the model's heads.
         """
         settings = recipe.learner
+        check_heads(Path(model_path), settings.sequence_parallel)
         self._recipe = recipe
         self.model_path = Path(model_path)
         self.version = 0  # of the weights held: updates since the starting policy
@@ -58,6 +62,7 @@ class Learner:
         self._ranks = Ranks(rank, world_size, settings.collective_deadline_s)
         self._engine = start_engine(model_path, recipe, self._ranks)
         self._model: Any = self._engine.module.model
+        self._sharing = SequenceParallel(self._ranks, settings.sequence_parallel)
 
     @property
     def rank(self) -> int:
@@ -169,13 +174,15 @@ class Learner:
             batch = self._ranks.share_batch(batch, length, denominator, n_tokens)
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
-            passes = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens)[self.rank]
+            sharing = self._sharing
+            budget = settings.micro_batch_tokens * sharing.size
+            passes = plan(lengths, self._ranks.world_size // sharing.size, budget)[sharing.group]
             sums = torch.zeros(5, dtype=torch.float64, device=self._ranks.device)
             maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
             for i, sequences in enumerate(passes):
                 self._engine.set_gradient_accumulation_boundary(i == len(passes) - 1)
-                micro = to_device(take(batch, lengths, sequences), self._ranks.device)
-                self._accumulate(micro, denominator, sums, maxima)
+                micro = take(batch, lengths, sequences, multiple_of=sharing.size)
+                self._accumulate(to_device(micro, self._ranks.device), denominator, sums, maxima)
             (loss, clipped, masked, kl, difference), maxima_found = self._ranks.reduce(sums, maxima)
             difference_max, ratio_max, prob_diff_max = maxima_found
             if not torch.tensor([loss, kl]).isfinite().all():
@@ -210,21 +217,17 @@ class Learner:
         self, micro: MicroBatch, denominator: int, sums: Tensor, maxima: Tensor
     ) -> None:
         """One forward and backward pass; its figures are added to `sums` and `maxima` in place."""
-        logprobs = self._engine(
-            micro.tokens,
-            micro.positions,
-            micro.segments,
-            micro.rows,
-            micro.targets,
-            self._recipe.rollout.temperature,
-        )
+        part = self._sharing.part(micro)
+        own = self._engine(*part, self._recipe.rollout.temperature)
+        logprobs = self._sharing.whole(own, micro)
         out = contribution(self._recipe.algorithm, logprobs, micro, denominator)
-        # DeepSpeed takes the mean over ranks; the loss is a sum over them.
+        # DeepSpeed takes the mean over ranks; the gradient is a sum over them.
         self._engine.backward(out.loss * self._ranks.world_size, scale_wrt_gas=False)
         found = mismatch(logprobs.detach(), micro.rollout_logprobs, micro.loss_mask)
-        sums += torch.stack(
-            [out.loss.detach(), out.clipped, out.masked, found.kl_sum, found.diff_sum]
-        )
+        if self._sharing.index == 0:  # the others of its group have the same figures
+            sums += torch.stack(
+                [out.loss.detach(), out.clipped, out.masked, found.kl_sum, found.diff_sum]
+            )
         largest = torch.stack([found.diff_max, found.ratio_max, found.prob_diff_max]).double()
         torch.maximum(maxima, largest, out=maxima)
 
