@@ -59,7 +59,7 @@ class EmbeddedPolicy(Section):
     intermediate: Annotated[Width, Field(le=2048)] = 256
     """Width of the feed-forward layers."""
 
-    max_tokens: Annotated[int, Field(ge=64, le=131072)] = 2048
+    max_tokens: Annotated[int, Field(ge=64, le=262144)] = 2048
     """Longest sequence the position embedding is made for."""
 
     @model_validator(mode="after")
@@ -221,6 +221,10 @@ class Learner(Section):
 
     activation_checkpointing: bool = False
     """True keeps fewer activations and computes them again: less memory, more time."""
+
+    logits_mib: Count = 1024
+    """Largest matrix of tokens x vocabulary on one rank, MiB. Where a pass needs more, its logits
+    are made in parts, and made again for the gradient."""
 
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads per rank; 0: the machine's cores over the ranks."""

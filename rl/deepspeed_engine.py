@@ -38,7 +38,8 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
         torch.set_float32_matmul_precision("high")
     plugin = DeepSpeedPlugin(hf_ds_config=_deepspeed_settings(recipe))
     accelerator = Accelerator(deepspeed_plugin=plugin)
-    policy = PackedPolicy(load_model(model_path, settings.dtype, settings.activation_checkpointing))
+    model = load_model(model_path, settings.dtype, settings.activation_checkpointing)
+    policy = PackedPolicy(model, settings.logits_mib)
     policy.train()
     optimizer = DummyOptim(policy.parameters())  # stands for the one in the settings
     with ranks.waiting("starting DeepSpeed"):
