@@ -182,7 +182,7 @@ def test_only_ranks_that_divide_the_models_heads_share_sequences(tmp_path, confi
         if size in allowed:
             assert make_plan(wish, CPU).lines
         else:
-            with pytest.raises(UserError, match="query heads.*and the key and value heads"):
+            with pytest.raises(UserError, match=r"query heads.*and the key and value heads"):
                 make_plan(wish, CPU)
         assert make_plan(wish, CPU, learns=False).lines, "nothing is learned in an evaluation"
 
