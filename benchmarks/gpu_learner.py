@@ -47,7 +47,7 @@ TOY: dict[str, Sizes] = {
         "tie_word_embeddings": True,
     }
 }  # fmt: skip
-TOY_PASSES = {256: 2, 512: 1}
+TOY_PASSES = {256: 2}
 SHARES = (2, 4, 8, 16, 16)  # a pass is answers of 1/2, 1/4, ... of its tokens: several buckets
 CHECKPOINTED_FROM = 32768  # tokens of a pass
 MATRIX = {"cuda": 8192, "cpu": 512}  # side of the matrices whose product is measured

@@ -1,8 +1,10 @@
 """Peak memory of one update at 8k, 32k and 131k tokens, by what a recipe has against it.
 
-Resident memory above that before the update, of rank 0, in a process of its own for every figure.
-The baseline keeps everything: all logits, all activations, on one rank. Answers have 4,096 tokens:
-attention keeps nothing that grows with the square of an answer, so one long answer takes as much.
+Bytes of all tensors that the update makes and that are alive at one time, on rank 0, by
+benchmarks/peak.py: the same on every machine. What an allocator adds is in the notes, as the
+growth of resident memory on this one. The baseline keeps everything: all logits, all activations,
+on one rank. Answers have 4,096 tokens: attention keeps nothing that grows with the square of an
+answer (tests/unit/test_memory.py), so one long answer takes as much.
 
 As a rank: python -m benchmarks.memory SPEC.json RANK
 """
@@ -34,6 +36,7 @@ EVERYTHING_KEPT = {"dtype": "float32", "threads": 1, "logits_mib": 2**20}
 PARTS = {"logits_mib": 16}
 AGAIN = {"activation_checkpointing": True}
 SHARED = {"ranks": 2, "sequence_parallel": 2}
+NOTHING = "nothing against it"
 MEANS: dict[str, dict[str, Any]] = {
     "logits in parts": PARTS,
     "activation checkpointing": AGAIN,
@@ -52,17 +55,25 @@ def memory(repeats: int) -> Result:
     with scratch_directory() as scratch:
         model = random_policy(scratch / "policy", SIZES)
         for tokens in TOKENS:
-            kept = [peak_mib(model, scratch, tokens, {}) for _ in range(repeats)]
-            for name, means in MEANS.items():
-                ours = [peak_mib(model, scratch, tokens, means) for _ in range(repeats)]
-                row = Row(f"peak memory, {tokens:,} tokens: {name}", "MiB", ours, kept, False)
-                result.rows.append(row)
-            print(f"memory: {tokens:,} tokens: {statistics.median(kept):.0f} MiB", file=sys.stderr)
+            found = {
+                name: [peak_mib(model, scratch, tokens, means) for _ in range(repeats)]
+                for name, means in {NOTHING: {}, **MEANS}.items()
+            }
+            kept = [one["tensors"] for one in found[NOTHING]]
+            for name in MEANS:
+                ours = [one["tensors"] for one in found[name]]
+                what = f"peak memory, {tokens:,} tokens: {name}"
+                result.rows.append(Row(what, "MiB", ours, kept, more_is_better=False))
+            resident = ", ".join(
+                f"{name} {statistics.median(one['resident'] for one in ones):,.0f}"
+                for name, ones in found.items()
+            )
+            result.notes.append(f"resident memory, {tokens:,} tokens, MiB: {resident}")
     return result
 
 
-def peak_mib(model: Path, scratch: Path, tokens: int, means: dict[str, Any]) -> float:
-    """Of one update in processes that make just this one."""
+def peak_mib(model: Path, scratch: Path, tokens: int, means: dict[str, Any]) -> dict[str, float]:
+    """Of one update in processes that make just this one: of its tensors, and resident."""
     spec, found = scratch / "spec.json", scratch / "found.json"
     (port,) = free_ports(1, 0)
     learner = {**EVERYTHING_KEPT, "micro_batch_tokens": tokens, **means}
@@ -71,7 +82,7 @@ def peak_mib(model: Path, scratch: Path, tokens: int, means: dict[str, Any]) -> 
     spec.write_text(json.dumps(given))
     argv = [sys.executable, "-m", "benchmarks.memory", str(spec), "0"]
     run(argv, scratch / "memory.log", {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
-    return json.loads(found.read_text())["mib"]
+    return json.loads(found.read_text())
 
 
 def main() -> None:
@@ -83,19 +94,20 @@ def main() -> None:
     ranks = range(1, spec["learner"].get("ranks", 1))
     followers = [subprocess.Popen([*command, str(i)], cwd=ROOT) for i in ranks]
     try:
-        mib = update(spec, 0)
+        found = update(spec, 0)
         for follower in followers:
             follower.wait(FOLLOWER_ENDS_S)
     finally:
         for follower in followers:
             follower.kill()
             follower.wait()
-    Path(spec["found"]).write_text(json.dumps({"mib": mib}))
+    Path(spec["found"]).write_text(json.dumps(found))
 
 
-def update(spec: dict[str, Any], rank: int) -> float:
-    """MiB that the update took above what was resident before it."""
+def update(spec: dict[str, Any], rank: int) -> dict[str, float]:
+    """One update; on rank 0 the MiB that it took above what was there before it."""
     os.environ.update(LOCAL_RANK=str(rank))
+    from benchmarks.peak import Peak
     from benchmarks.random_policy import learner_recipe, random_answers
     from rl.learner import Learner
 
@@ -103,17 +115,18 @@ def update(spec: dict[str, Any], rank: int) -> float:
     learner = Learner(spec["model"], recipe, rank, recipe.learner.ranks)
     if rank:
         learner.follow()
-        return 0.0
+        return {}
     learner.update(random_answers([64, 64], SIZES["vocab_size"]))  # makes the optimiser's state
     whole, rest = divmod(spec["tokens"], ANSWER_TOKENS)
     batch = random_answers([ANSWER_TOKENS] * whole + [rest] * bool(rest), SIZES["vocab_size"])
     before = resident_mib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    done = learner.update(batch)
-    peak = resident_mib("VmHWM")
+    with Peak() as peak:
+        done = learner.update(batch)
+    resident = resident_mib("VmHWM") - before
     assert done.n_micro_batches == 1
     learner.close()
-    return peak - before
+    return {"tensors": peak.bytes / 2**20, "resident": resident}
 
 
 def resident_mib(kind: str) -> float:

@@ -217,7 +217,7 @@ def test_labelled_cases_are_read_by_level_and_kind(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_gpu_benchmark_runs_at_toy_size_where_there_is_no_gpu(tmp_path: Path) -> None:
     found = gpu_learner.measure_all(tmp_path)
-    assert len(found) == 2 or found[0]["device"] != "CPU"
+    assert len(found) == 1 or found[0]["device"] != "CPU"
     for one in found:
         assert 0 < one["utilisation"] < 1
         assert one["tokens_per_s"] > 0

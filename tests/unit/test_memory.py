@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from benchmarks.peak import Peak
 from rl.batch import Batch
 from rl.microbatch import plan, sequence_lengths, take
 from rl.packed_model import PackedPolicy, load_model
-from tests.peak import Peak
 from tests.tiny import VOCABULARY, tiny_model
 
 MIB = 2**20
