@@ -13,6 +13,7 @@ from rl.schema import Clash, Count, NotNegative, Positive, Section, Share
 Band = Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
 
 DEFAULT_PRESET = "dapo"
+PRESET_AHEAD = "dppo"  # the default where sampling runs ahead of the learner
 
 # What makes each algorithm. Where a source lets a number open, docs/algorithms.md says which.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -114,7 +115,8 @@ RATIO_OF_ANSWERS = ("gspo", "gmpo")  # losses whose ratio is that of a whole ans
 
 class Algorithm(Section):
     """The policy gradient. `preset` names a set of parts, shown in [algorithms.md](algorithms.md);
-    any of the other keys that is written replaces its part. The defaults below are those of `dapo`.
+    any of the other keys that is written replaces its part. The defaults below are those of `dapo`;
+    with `max_staleness` above 0 those of `dppo` take their place.
     `--dry-run` prints the formula that follows. r is the ratio of the learner's to the sampler's
     probability of a token."""
 

@@ -78,18 +78,22 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
     ]
     no_signal = [why_skip(group) for group in valid]
     advantages = _advantages(valid, no_signal, recipe.algorithm.advantage)
-    lengths = [[len(graded.rollout.completion.tokens) for graded in group] for group in valid]
+    new = [
+        [pair for pair in zip(group, own, strict=True) if not pair[0].baseline_only]
+        for group, own in zip(valid, advantages, strict=True)
+    ]
+    lengths = [[len(graded.rollout.completion.tokens) for graded, _ in group] for group in new]
     weights, denominator = aggregate(lengths, recipe)
     chosen = [
         _Chosen(graded.rollout, advantage, weight)
-        for group, own, shares, why in zip(valid, advantages, weights, no_signal, strict=True)
+        for group, shares, why in zip(new, weights, no_signal, strict=True)
         if why is None
-        for graded, advantage, weight in zip(group, own, shares, strict=True)
+        for (graded, advantage), weight in zip(group, shares, strict=True)
     ]
     return Packed(
         _lay_out(chosen, denominator, n_tokens=sum(map(sum, lengths))),
         [_spread(own, why) for own, why in zip(advantages, reasons, strict=True)],
-        [[why or lacking for why in own] for own, lacking in zip(reasons, no_signal, strict=True)],
+        [_skipped(*each) for each in zip(groups, reasons, no_signal, strict=True)],
         no_signal.count(None),
     )
 
@@ -107,6 +111,14 @@ def _advantages(
     return [
         next(found).tolist() if why is None else [0.0] * len(group)
         for group, why in zip(valid, no_signal, strict=True)
+    ]
+
+
+def _skipped(group: Group, invalid: list[str | None], lacking: str | None) -> list[str | None]:
+    """Why each rollout of a group is not trained on in this step; None: it is."""
+    return [
+        why or ("baseline_only" if graded.baseline_only else lacking)
+        for graded, why in zip(group, invalid, strict=True)
     ]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rl.algorithm import Algorithm
+from rl.algorithm import PRESET_AHEAD, Algorithm
 from rl.schema import (
     Clash,
     Count,
@@ -107,6 +107,10 @@ class Rollouts(Section):
 
     deadline_s: Positive = 3600.0
     """Longest wait for one step's answers before the run stops and says which server is late."""
+
+    straggler_s: NotNegative | None = None
+    """With max_staleness: how long a step waits for its last answers when two to each task are
+    there; the late ones are trained on in the step after they come. None: it waits for all."""
 
 
 class Engine(Section):
@@ -387,6 +391,11 @@ class Recipe(Section):
     group_size: Annotated[int, Field(ge=2)] = 8
     """Answers sampled per task; their mean is the baseline."""
 
+    max_staleness: Annotated[int, Field(ge=0)] = 0
+    """Steps that sampling may run ahead of the learner: so many updates may lie between the weights
+    that began an answer and those that learn from it. 0: they take turns. Above 0 the default of
+    algorithm.preset is dppo."""
+
     rollout: Rollouts = Rollouts()
     """How answers are sampled."""
 
@@ -427,6 +436,36 @@ class Recipe(Section):
     run_dir: str | None = None
     """Where the run lives; None: runs/<recipe>-<hash of what is resolved>, so that the same command
     finds its run again."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _running_ahead_has_its_own_preset(cls, written: Any) -> Any:
+        """What other keys of `algorithm` are written stays."""
+        if not isinstance(written, dict) or not written.get("max_staleness"):
+            return written
+        algorithm = written.get("algorithm", {})
+        if not isinstance(algorithm, dict):
+            return written
+        return {**written, "algorithm": {"preset": PRESET_AHEAD, **algorithm}}
+
+    @model_validator(mode="after")
+    def _running_ahead_is_corrected_for(self) -> "Recipe":
+        if self.max_staleness == 0 and self.rollout.straggler_s is not None:
+            raise Clash(
+                f"rollout.straggler_s ({self.rollout.straggler_s:g}) lets answers be late, which "
+                "needs max_staleness of at least 1 (found 0)",
+                "rollout.straggler_s",
+                "max_staleness",
+            )
+        algorithm = self.algorithm
+        if self.max_staleness and algorithm.loss == "reinforce" and algorithm.weight_max is None:
+            raise Clash(
+                f"algorithm.weight_max null is right only where the sampler is the learner, and "
+                f"max_staleness ({self.max_staleness}) lets it be older: give a bound, usually 2",
+                "algorithm.weight_max",
+                "max_staleness",
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads_of_the_embedded_policy_can_be_shared_out(self) -> "Recipe":

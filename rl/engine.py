@@ -5,6 +5,8 @@ data and is checked before it is used; a late, refused or malformed answer is an
 """
 
 import asyncio
+import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
@@ -13,6 +15,8 @@ import aiohttp
 
 from rl.answers import EngineError, Malformed, read_completions, read_scores
 from rl.config import Recipe
+from rl.pace import Meter, Pace
+from rl.places import Places
 from rl.types import Completion
 
 GENERATE = "/inference/v1/generate"
@@ -32,15 +36,42 @@ class Sampling(NamedTuple):
 
 
 class Deadline:
-    """A point in time, and what the user would change to move it."""
+    """A point in time, and what the user would change to move it.
 
-    def __init__(self, seconds: float, key: str = "") -> None:
+    One that has not begun never comes; `begin` lets it run, for those under way too.
+    """
+
+    def __init__(self, seconds: float, key: str = "", *, begun: bool = True) -> None:
         self._seconds = seconds
         self._key = key
-        self._end = time.monotonic() + seconds
+        self._end: float | None = None
+        self._limits: set[asyncio.Timeout] = set()
+        if begun:
+            self.begin()
+
+    def begin(self) -> None:
+        """From now on there are so many seconds left; the first call counts."""
+        if self._end is None:
+            self._end = time.monotonic() + self._seconds
+            for limit in self._limits:
+                limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
 
     def left_s(self) -> float:
-        return max(0.0, self._end - time.monotonic())
+        return math.inf if self._end is None else max(0.0, self._end - time.monotonic())
+
+    @contextlib.asynccontextmanager
+    async def limit(self) -> AsyncIterator[None]:
+        """What is done inside is given up at the deadline.
+
+        Raises:
+            TimeoutError: it came.
+        """
+        async with asyncio.timeout(None if self._end is None else self.left_s()) as limit:
+            self._limits.add(limit)
+            try:
+                yield
+            finally:
+                self._limits.discard(limit)
 
     def __str__(self) -> str:
         return f"{self._seconds:g} s" + (f" ({self._key})" if self._key else "")
@@ -53,7 +84,13 @@ class Engine:
         self.urls = tuple(url.rstrip("/") for url in urls)
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._deadline_s = recipe.rollout.deadline_s
-        self._max_num_seqs = recipe.engine.max_num_seqs
+        self._update_deadline_s = recipe.engine.update_deadline_s
+        # A synchronous run sends whole groups: enough for a full batch and another one waiting, not
+        # a connection for every problem. One that runs ahead sends answers singly, and keeps those
+        # that have to wait here, where the oldest goes first.
+        ahead = 1 if recipe.max_staleness else 2
+        self._places = [Places(ahead * recipe.engine.max_num_seqs) for _ in self.urls]
+        self._meter = Meter(len(self.urls))
 
     async def __aenter__(self) -> Self:
         # No limits of the client's own: they would make requests wait unseen. A connection for each
@@ -107,21 +144,10 @@ class Engine:
             EngineError: a server is gone, refuses, answers nonsense, or is not done within
                 rollout.deadline_s. What was still being sampled is given up.
         """
-        deadline = Deadline(self._deadline_s, "rollout.deadline_s")
-        # Enough for a full batch and another one waiting, not a connection for every problem.
-        at_once = max(2, 2 * self._max_num_seqs // sampling.n)
-        places = [asyncio.Semaphore(at_once) for _ in self.urls]
+        deadline = self.sampling_deadline()
 
         async def group(index: int, prompt: list[int], seed: int) -> tuple[int, list[Completion]]:
-            server = index % len(self.urls)
-            request = {"token_ids": prompt, "sampling_params": _parameters(sampling, seed)}
-            async with places[server]:
-                return index, await self._generate(
-                    self.urls[server],
-                    request,
-                    lambda answer: read_completions(answer, sampling.n, sampling.max_new_tokens),
-                    deadline,
-                )
+            return index, await self.completions(prompt, seed, sampling, index, deadline)
 
         pairs = zip(prompts, seeds, strict=True)
         tasks = [asyncio.create_task(group(i, *pair)) for i, pair in enumerate(pairs)]
@@ -129,9 +155,51 @@ class Engine:
             for finished in asyncio.as_completed(tasks):
                 yield await finished
         finally:
-            await _give_up(tasks)
+            await give_up(tasks)
 
-    async def score(self, tokens: list[int]) -> list[list[float]]:
+    def sampling_deadline(self, *, begun: bool = True) -> Deadline:
+        return Deadline(self._deadline_s, "rollout.deadline_s", begun=begun)
+
+    async def completions(
+        self,
+        prompt: list[int],
+        seed: int,
+        sampling: Sampling,
+        index: int,
+        deadline: Deadline,
+        order: int = 0,
+    ) -> list[Completion]:
+        """`sampling.n` answers to one prompt, all at once when the last is finished.
+
+        Waits until the server has places for them, then for the server; the deadline's owner and
+        whoever cancels this end the wait.
+
+        Args:
+            seed: of the first answer; each of the others has one more.
+            index: which server: this modulo their number.
+            order: of those who wait for places the lowest gets them first.
+
+        Raises:
+            EngineError: see `sample`.
+        """
+        server = index % len(self.urls)
+        request = {"token_ids": prompt, "sampling_params": _parameters(sampling, seed)}
+        async with self._places[server].take(sampling.n, order):
+            with self._meter.busy(server):
+                found = await self._generate(
+                    self.urls[server],
+                    request,
+                    lambda answer: read_completions(answer, sampling.n, sampling.max_new_tokens),
+                    deadline,
+                )
+        self._meter.sampled(sum(len(completion.tokens) for completion in found))
+        return found
+
+    def take_pace(self) -> Pace:
+        """What the servers did since the last call."""
+        return self._meter.take()
+
+    async def score(self, tokens: list[int], deadline: Deadline | None = None) -> list[list[float]]:
         """Log-probabilities of tokens[1:], each given those before it, by every server.
 
         They are those of the model at temperature 1, in nats.
@@ -149,7 +217,7 @@ class Engine:
                 url,
                 request,
                 lambda answer: read_scores(answer, tokens),
-                Deadline(CONTROL_DEADLINE_S),
+                deadline or Deadline(CONTROL_DEADLINE_S),
             )
         )
 
@@ -181,7 +249,8 @@ class Engine:
             EngineError: a server is further off: it samples from other weights than `version`.
         """
         worst = 0.0
-        for url, scores in zip(self.urls, await self.score(tokens), strict=True):
+        deadline = Deadline(self._update_deadline_s, "engine.update_deadline_s")
+        for url, scores in zip(self.urls, await self.score(tokens, deadline), strict=True):
             pairs = zip(scores, logprobs, strict=True)
             difference = sum(abs(a - b) for a, b in pairs) / len(scores)
             if not difference <= max_diff:  # not-a-number is further off, too
@@ -204,11 +273,13 @@ class Engine:
         deadline = deadline or Deadline(CONTROL_DEADLINE_S)
         what = f"{method} {path}"
         try:
-            async with asyncio.timeout(deadline.left_s()):
-                async with self._http.request(method, url + path, json=body) as response:
-                    text = await response.read()
-                    if response.status == 200:
-                        return await response.json() if text else None
+            async with (
+                deadline.limit(),
+                self._http.request(method, url + path, json=body) as response,
+            ):
+                text = await response.read()
+                if response.status == 200:
+                    return await response.json() if text else None
         except TimeoutError as error:
             raise EngineError(
                 f"rollout server {url} did not answer {what} within {deadline}"
@@ -237,10 +308,10 @@ async def all_or_first_error(calls: Iterable[Awaitable[T]]) -> list[T]:
     try:
         return list(await asyncio.gather(*tasks))
     finally:
-        await _give_up(tasks)
+        await give_up(tasks)
 
 
-async def _give_up(tasks: Sequence[asyncio.Future[Any]]) -> None:
+async def give_up(tasks: Sequence[asyncio.Future[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,7 +7,8 @@ from typing import Any
 from envs.registry import job
 from rl.alarms import Signs
 from rl.batch import Packed
-from rl.types import Group, Stop, Update
+from rl.pace import Pace
+from rl.types import Group, Stop, Update, new_answers
 from verifiers.verdict import Outcome
 
 
@@ -20,7 +21,7 @@ def step_row(
     agreement: float,
 ) -> dict[str, Any]:
     """One step in numbers. Equal for equal recipe and seed; the time is added by the caller."""
-    members = [g for group in groups for g in group]
+    members = new_answers(groups)
     lengths = sorted(len(g.rollout.completion.tokens) for g in members)
     outcomes = Counter(str(g.verdict.outcome) for g in members)
     newest = update.version - 1  # the weights that this update started from
@@ -38,6 +39,7 @@ def step_row(
             "paid": sum(g.verdict.score > 0 for group in canaries for g in group),
         },
         "staleness_max": newest - min(versions, default=newest),
+        "staleness_mean": newest - sum(versions) / len(versions) if versions else 0.0,
         "response_tokens": {
             "sum": sum(lengths),
             "mean": sum(lengths) / len(lengths),
@@ -61,9 +63,19 @@ def step_row(
     }
 
 
+def pace_row(servers: Pace, phases: dict[str, float]) -> dict[str, float]:
+    """How busy servers and learner were; `phases`: seconds of everything the loop did since."""
+    whole_s = sum(phases.values())
+    return {
+        "servers_idle_fraction": round(servers.idle_fraction, 4),
+        "learner_idle_fraction": round(1 - phases["learn_s"] / whole_s, 4),
+        "sampled_tokens_per_s": round(servers.tokens_per_s, 1),
+    }
+
+
 def mean_reward(groups: list[Group]) -> float:
     """Over every rollout with a verdict, those of skipped groups too; 0 where there is none."""
-    rewards = [g.reward for group in groups for g in group if _judged(g.verdict.outcome)]
+    rewards = [g.reward for g in new_answers(groups) if _judged(g.verdict.outcome)]
     return sum(rewards) / len(rewards) if rewards else 0.0
 
 
@@ -86,6 +98,8 @@ def sample_rows(
     """One row per answer; `training` says what became of it in the update, None: no update."""
     for g, group in enumerate(groups):
         for s, graded in enumerate(group):
+            if graded.baseline_only:
+                continue  # it has its row already
             rollout, verdict = graded.rollout, graded.verdict
             stored = job(rollout.env, rollout.options, rollout.task, rollout.response)
             row = {
@@ -113,9 +127,9 @@ def _judged(outcome: Outcome) -> bool:
 
 
 def _cut_off(groups: list[Group]) -> Group:
-    members = [g for group in groups for g in group]
+    members = new_answers(groups)
     return [g for g in members if g.rollout.completion.stop is Stop.LENGTH]
 
 
 def _truncated(groups: list[Group]) -> float:
-    return len(_cut_off(groups)) / sum(map(len, groups))
+    return len(_cut_off(groups)) / len(new_answers(groups))

@@ -177,6 +177,7 @@ def _lines(
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
         f"{recipe.learner.micro_batch_tokens:,} tokens per rank" + _shared_passes(recipe),
+        *_schedule(recipe),
         *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
         f"evaluation  {recipe.evaluation.problems} held-out tasks x {recipe.evaluation.samples}, "
         + (f"every {recipe.evaluation.every} steps, " if recipe.evaluation.every else "")
@@ -196,6 +197,15 @@ def _lines(
 def _shared_passes(recipe: Recipe) -> str:
     size = recipe.learner.sequence_parallel
     return f", {size} ranks sharing each pass" if size > 1 else ""
+
+
+def _schedule(recipe: Recipe) -> Iterator[str]:
+    if recipe.max_staleness:
+        late = recipe.rollout.straggler_s
+        yield (
+            f"schedule    sampling runs up to {recipe.max_staleness} steps ahead of the learner"
+            + (f"; a step waits {late:g} s for its last answers" if late is not None else "")
+        )
 
 
 def _isolations(recipe: Recipe) -> list[str]:

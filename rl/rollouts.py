@@ -3,13 +3,14 @@
 import asyncio
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from envs.registry import job
 from rl.alarms import BrokenVerdicts
 from rl.chat import decode, encode
 from rl.config import Recipe
-from rl.engine import Engine, Sampling, all_or_first_error
+from rl.engine import Engine, Sampling, all_or_first_error, give_up
 from rl.events import Events
 from rl.reward import reward_of
 from rl.tasks import Drawn
@@ -24,11 +25,11 @@ class Rollouts:
     def __init__(
         self, tokenizer: Any, engine: Engine, pool: VerifierPool, recipe: Recipe, events: Events
     ) -> None:
-        self._tokenizer = tokenizer
-        self._engine = engine
-        self._pool = pool
-        self._recipe = recipe
-        self._events = events
+        self.tokenizer = tokenizer
+        self.engine = engine
+        self.pool = pool
+        self.recipe = recipe
+        self.events = events
 
     async def groups(self, drawn: Sequence[Drawn], sampling: Sampling, when: str) -> list[Group]:
         """One group of `sampling.n` graded rollouts per task, in the order of the tasks.
@@ -40,58 +41,161 @@ class Rollouts:
             EngineError: a server failed.
             UserError: so many verdicts are broken that the run has to stop; said at once.
         """
-        prompts = [encode(self._tokenizer, d.task) for d in drawn]
-        sampled: list[asyncio.Future[list[Completion]]] = [asyncio.Future() for _ in drawn]
-        verdicts = BrokenVerdicts(when, len(drawn) * sampling.n, self._recipe.alarms)
-        self._events.wait(f"{when}: sampling", self._recipe.rollout.deadline_s)
+        under_way = self.start(drawn, sampling, when)
+        under_way.await_now()
+        try:
+            return await under_way.groups()
+        finally:
+            await give_up([under_way.task])
 
-        async def sample() -> None:
-            seeds = [d.seed for d in drawn]
-            async for index, completions in self._engine.sample(prompts, seeds, sampling):
-                if not sampled[index].cancelled():  # judging has failed, and says why itself
-                    sampled[index].set_result(completions)
-            self._await_verdict(when)
+    def start(
+        self,
+        drawn: Sequence[Drawn],
+        sampling: Sampling,
+        when: str,
+        *,
+        order: int = 0,
+        singly: bool = False,
+        news: asyncio.Event | None = None,
+    ) -> "UnderWay":
+        """Begin to sample and judge groups; whoever calls owns what is returned, and ends it.
 
-        async def judge(index: int) -> Group:
-            completions = await sampled[index]
-            return await all_or_first_error(grade(index, c) for c in completions)
+        Args:
+            order: of all that wait for places in the servers the lowest goes first.
+            singly: each answer is a request of its own, and judged as soon as it is finished; else
+                a group is one request, which costs less.
+            news: is set whenever an answer has been judged.
+        """
+        return UnderWay(self, drawn, sampling, when, order, singly, news or asyncio.Event())
 
-        async def grade(index: int, completion: Completion) -> Graded:
-            graded = await self._grade(drawn[index], prompts[index], completion)
-            verdicts.see(graded.verdict)
-            if sampling_done.done():
-                self._await_verdict(when)
-            return graded
-
-        sampling_done = asyncio.create_task(sample())
-        judging = asyncio.create_task(all_or_first_error(map(judge, range(len(drawn)))))
-        await all_or_first_error([sampling_done, judging])
-        return judging.result()
-
-    def _await_verdict(self, when: str) -> None:
-        """Wait for the next verdict only: the deadline moves on with every one that comes."""
-        self._events.wait(f"{when}: verifying", self._pool.verdict_deadline_s)
-
-    async def _grade(self, drawn: Drawn, prompt: list[int], completion: Completion) -> Graded:
+    async def grade(self, drawn: Drawn, prompt: list[int], completion: Completion) -> Graded:
         rollout = Rollout(
             env=drawn.env,
             task=drawn.task,
             prompt_tokens=prompt,
             completion=completion,
-            response=decode(self._tokenizer, completion.tokens),
+            response=decode(self.tokenizer, completion.tokens),
             options=drawn.options,
         )
         verdict = await self._verdict(drawn, rollout)
         if verdict.outcome is Outcome.BROKEN:
             # Not a number: whoever trains on it by mistake sees it in the loss at once.
             return Graded(rollout, verdict, math.nan)
-        return Graded(rollout, verdict, reward_of(verdict, self._recipe.reward))
+        return Graded(rollout, verdict, reward_of(verdict, self.recipe.reward))
 
     async def _verdict(self, drawn: Drawn, rollout: Rollout) -> Verdict:
         if rollout.completion.stop is Stop.FAILED:
             return broken("the engine did not finish this answer", ENGINE)
         one = job(drawn.env, drawn.options, drawn.task, rollout.response)
         if drawn.solution is None:
-            return await self._pool.verify(one)
+            return await self.pool.verify(one)
         control = job(drawn.env, drawn.options, drawn.task, drawn.solution)
-        return await self._pool.verify(one, control)
+        return await self.pool.verify(one, control)
+
+
+class UnderWay:
+    """Groups that are being sampled and judged. `task` ends when all are, or at the first error.
+
+    Nobody waits for it before `await_now`: until then its deadline does not run, and the supervisor
+    hears nothing of it.
+    """
+
+    def __init__(
+        self,
+        rollouts: Rollouts,
+        drawn: Sequence[Drawn],
+        sampling: Sampling,
+        when: str,
+        order: int,
+        singly: bool,
+        news: asyncio.Event,
+    ) -> None:
+        self._rollouts = rollouts
+        self._drawn = drawn
+        self._prompts = [encode(rollouts.tokenizer, d.task) for d in drawn]
+        self._sampling = sampling
+        self._when = when
+        self._order = order
+        self._news = news
+        self._verdicts = BrokenVerdicts(when, len(drawn) * sampling.n, rollouts.recipe.alarms)
+        self._deadline = rollouts.engine.sampling_deadline(begun=False)
+        self._awaited = False
+        self._unsampled = len(drawn) * sampling.n
+        self._graded: list[dict[int, Graded]] = [{} for _ in drawn]
+        self._taken: list[set[int]] = [set() for _ in drawn]
+        calls = [
+            self._answers(index, first, 1 if singly else sampling.n)
+            for index in range(len(drawn))
+            for first in range(0, sampling.n, 1 if singly else sampling.n)
+        ]
+        self.task = asyncio.create_task(all_or_first_error(calls))
+
+    def await_now(self) -> None:
+        """The loop waits for these groups from now on, and so does the supervisor."""
+        self._awaited = True
+        self._deadline.begin()
+        self._tell()
+
+    async def groups(self) -> list[Group]:
+        """All of them, in the order of the tasks; raises what ended `task`."""
+        await self.task
+        return self.take_new()
+
+    def has_baselines(self, n: int) -> bool:
+        """Whether at least two answers to each of the first `n` tasks are judged."""
+        return all(len(group) >= min(2, self._sampling.n) for group in self._graded[:n])
+
+    def take_new(self) -> list[Group]:
+        """Per task what is judged so far, or nothing where all of it was taken before.
+
+        Beside new answers those taken before are there for the baseline, and marked so.
+        """
+        groups = []
+        for graded, taken in zip(self._graded, self._taken, strict=True):
+            new = graded.keys() - taken
+            groups.append(
+                [replace(graded[s], baseline_only=s in taken) for s in sorted(graded)]
+                if new
+                else []
+            )
+            taken |= new
+        return groups
+
+    async def _answers(self, index: int, first: int, n: int) -> None:
+        """Answers `first` to `first + n - 1` to one task."""
+        completions = await self._rollouts.engine.completions(
+            self._prompts[index],
+            self._drawn[index].seed + first,
+            self._sampling._replace(n=n),
+            index,
+            self._deadline,
+            self._order,
+        )
+        self._unsampled -= n
+        if not self._unsampled:
+            self._tell()
+        await all_or_first_error(
+            self._grade(index, first + k, completion) for k, completion in enumerate(completions)
+        )
+
+    async def _grade(self, index: int, s: int, completion: Completion) -> None:
+        graded = await self._rollouts.grade(self._drawn[index], self._prompts[index], completion)
+        self._verdicts.see(graded.verdict)
+        self._graded[index][s] = graded
+        self._news.set()
+        if not self._unsampled:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Where all is sampled, wait for the next verdict only: with every one that comes the
+        deadline moves on."""
+        if not self._awaited:
+            return
+        if self._unsampled:
+            self._rollouts.events.wait(
+                f"{self._when}: sampling", self._rollouts.recipe.rollout.deadline_s
+            )
+        else:
+            self._rollouts.events.wait(
+                f"{self._when}: verifying", self._rollouts.pool.verdict_deadline_s
+            )

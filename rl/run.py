@@ -12,6 +12,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from envs.base import EnvError
+from rl.ahead import Ahead
 from rl.chat import encode
 from rl.checkpoint import latest_checkpoint
 from rl.children import memory_directory
@@ -88,7 +90,7 @@ async def _train(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> dict[str, Any]:
     begin = time.monotonic()
-    async with _wired(arguments, directory, recipe, events) as run:
+    async with wired(arguments, directory, recipe, events) as run:
         run.clock.add("start", time.monotonic() - begin)
         await train(run)
     return _summary(recipe, directory, run.clock.take())
@@ -97,13 +99,13 @@ async def _train(
 async def _doctor(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> dict[str, Any]:
-    async with _wired(arguments, directory, recipe, events) as run:
+    async with wired(arguments, directory, recipe, events) as run:
         await selftest(run)
         return {}
 
 
 @asynccontextmanager
-async def _wired(
+async def wired(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> AsyncIterator[Run]:
     """All parts of a run, at the step that its newest checkpoint left it at."""
@@ -118,27 +120,32 @@ async def _wired(
             learner.load(newest)
             events.say(f"resuming after step {learner.version}")
         directory.rewind(learner.version)
-        async with (
-            Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
-            _pool(recipe, directory) as pool,
-            _second_pool(recipe, directory) as second_pool,
-        ):
-            events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
-            await engine.wait_ready(recipe.engine.start_deadline_s)
-            yield Run(
-                recipe=recipe,
-                tasks=tasks,
-                rollouts=Rollouts(tokenizer, engine, pool, recipe, events),
-                learner=learner,
-                engine=engine,
-                publisher=WeightPublisher(engine, recipe, memory_directory(directory.path)),
-                probe=_probe(tokenizer, tasks),
-                directory=directory,
-                trackers=Trackers(recipe, directory),
-                events=events,
-                watch=Watch(recipe, second_pool, events),
-                stop_requested=lambda: bool(asked),
-            )
+        with ThreadPoolExecutor(1, "learner") as learning:
+            async with (
+                Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
+                _pool(recipe, directory) as pool,
+                _second_pool(recipe, directory) as second_pool,
+            ):
+                events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
+                await engine.wait_ready(recipe.engine.start_deadline_s)
+                rollouts = Rollouts(tokenizer, engine, pool, recipe, events)
+                async with Ahead(rollouts, tasks, recipe) as ahead:
+                    yield Run(
+                        recipe=recipe,
+                        tasks=tasks,
+                        rollouts=rollouts,
+                        ahead=ahead,
+                        learner=learner,
+                        learning=learning,
+                        engine=engine,
+                        publisher=WeightPublisher(engine, recipe, memory_directory(directory.path)),
+                        probe=_probe(tokenizer, tasks),
+                        directory=directory,
+                        trackers=Trackers(recipe, directory),
+                        events=events,
+                        watch=Watch(recipe, second_pool, events),
+                        stop_requested=lambda: bool(asked),
+                    )
     finally:
         learner.close()
 

@@ -35,7 +35,8 @@ def server_command(
         "port": port,
         "seed": recipe.seed % 2**31,
         "dtype": engine.dtype,
-        "max-num-seqs": engine.max_num_seqs,
+        # While sampling runs ahead all of them are taken: one more for the proof of an update.
+        "max-num-seqs": engine.max_num_seqs + (recipe.max_staleness > 0),
         "gpu-memory-utilization": engine.gpu_memory_utilization,
         # POST /inference/v1/generate: tokens in, tokens out, weights version per span.
         "enable-scale-out": True,

@@ -1,26 +1,31 @@
 """The loop: draw tasks, roll out and verify, learn, publish the weights. And what goes with it."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from rl.ahead import Ahead
 from rl.alarms import Warnings, check_mismatch, check_trainable
 from rl.batch import Packed, pack
 from rl.checkpoint import save_checkpoint
 from rl.config import Recipe
-from rl.engine import Engine, Sampling
+from rl.engine import Engine
 from rl.evaluate import held_out_groups, score
 from rl.events import Events
 from rl.learner import Learner
-from rl.metrics import sample_rows, signs, step_row
+from rl.metrics import pace_row, sample_rows, signs, step_row
 from rl.record import RunDirectory, Trackers
 from rl.rollouts import Rollouts
 from rl.tasks import Tasks
 from rl.types import Group
 from rl.watch import Watch
 from rl.weights import WeightPublisher
+
+T = TypeVar("T")
 
 
 class Stopped(Exception):
@@ -55,7 +60,9 @@ class Run:
     recipe: Recipe
     tasks: Tasks
     rollouts: Rollouts
+    ahead: Ahead
     learner: Learner
+    learning: Executor  # one thread: answers come in while the learner computes in it
     engine: Engine
     publisher: WeightPublisher
     probe: list[int]  # tokens of the fixed prompt on which servers and learner are compared
@@ -66,6 +73,9 @@ class Run:
     stop_requested: Callable[[], bool]
     clock: Clock = field(default_factory=Clock)
 
+    async def in_learner(self, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.learning, call, *arguments)
+
 
 async def train(run: Run) -> None:
     """Improve the policy until step `recipe.steps`, going on after step `learner.version`.
@@ -75,22 +85,20 @@ async def train(run: Run) -> None:
         UserError and its kinds: the run cannot go on; the last checkpoint is whole.
     """
     recipe, learner, warnings = run.recipe, run.learner, Warnings(run.recipe)
-    sampling = Sampling(
-        recipe.rollout.max_new_tokens, recipe.rollout.temperature, n=recipe.group_size
-    )
     await publish(run)
     await hold_out(run, learner.version)
 
     for step in range(learner.version + 1, recipe.steps + 1):
         with run.clock("sample"):
-            groups, canaries = await roll_out(run, step, sampling)
+            run.ahead.admit(step)
+            groups, canaries = await run.ahead.take(step)
 
         run.events.wait(f"step {step}: learning", recipe.learner.collective_deadline_s)
         with run.clock("learn"):
             packed = pack(groups, recipe)
             seen = signs(step, groups, packed, recipe.rollout.max_new_tokens)
             check_trainable(seen, packed.batch.n_tokens, packed.skipped, recipe)
-            update = learner.update(packed.batch)
+            update = await run.in_learner(learner.update, packed.batch)
 
         agreement = await publish(run)
         row = step_row(step, groups, canaries, packed, update, agreement)
@@ -106,14 +114,6 @@ async def train(run: Run) -> None:
         if stopping and step < recipe.steps:
             raise Stopped(f"stopped after step {step} of {recipe.steps}")
         await hold_out(run, step)
-
-
-async def roll_out(run: Run, step: int, sampling: Sampling) -> tuple[list[Group], list[Group]]:
-    """The step's groups, and those of its canaries: sampled together, never learned from."""
-    tasks = run.tasks.step(step)
-    drawn = [*tasks, *run.tasks.canaries(step)]
-    groups = await run.rollouts.groups(drawn, sampling, f"step {step}")
-    return groups[: len(tasks)], groups[len(tasks) :]
 
 
 async def publish(run: Run) -> float:
@@ -167,6 +167,7 @@ def record(
 ) -> None:
     """Write the step's metrics and answers, and show them on the progress line."""
     row["time"] = run.clock.take()
+    row["pace"] = pace_row(run.engine.take_pace(), row["time"])
     run.directory.append("samples.jsonl", sample_rows(step, groups, split="train", training=packed))
     run.directory.append(
         "samples.jsonl", sample_rows(step, canaries, split="canary", training=None)

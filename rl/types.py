@@ -4,6 +4,7 @@ Each stage has a type of its own, so that no field is ever empty until somebody 
 Nothing here knows torch; the tensors begin in rl/batch.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -64,9 +65,15 @@ class Graded:
     rollout: Rollout
     verdict: Verdict
     reward: float
+    baseline_only: bool = False  # trained on in an earlier step; here beside late answers
 
 
 Group = list[Graded]  # the rollouts of one task: unit of baseline, filtering and pacing
+
+
+def new_answers(groups: Sequence[Group]) -> list[Graded]:
+    """Those of all groups that no earlier step has had."""
+    return [graded for group in groups for graded in group if not graded.baseline_only]
 
 
 class Update(NamedTuple):

@@ -12,6 +12,7 @@ from rl.children import processes_of
 
 SHORT = "tests/loop/short.yaml"
 DEADLINE_S = 1500.0
+TAKES = ("time", "pace")  # keys of what differs from run to run
 
 
 def command(run_dir: Path, *overrides: str, recipe: str = SHORT) -> list[str]:
@@ -38,10 +39,12 @@ def start(run_dir: Path, *overrides: str, recipe: str = SHORT) -> subprocess.Pop
 
 
 def rows(run_dir: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    """The rows of a file of the run, without what differs from run to run: the time."""
+    """The rows of a file of the run, without what differs from run to run: what time it took."""
     file = run_dir / name
     lines = file.read_text().splitlines() if file.exists() else []
-    return [{k: v for k, v in json.loads(line).items() if k != "time"} for line in lines]
+    return [
+        {k: v for k, v in json.loads(line).items() if k not in ("time", "pace")} for line in lines
+    ]
 
 
 def until(condition: Any, what: str, seconds: float = DEADLINE_S) -> None:
