@@ -138,7 +138,7 @@ def _transport(recipe: Recipe, hardware: Hardware) -> Literal["file", "nccl"]:
     n_gpus = len(hardware.gpus)
     # NCCL takes neither one GPU twice nor slices of one.
     possible = servers + ranks <= n_gpus and not any(gpu.is_slice for gpu in hardware.gpus)
-    if wish == "file" or (wish == "auto" and not possible):
+    if recipe.lora is not None or wish == "file" or (wish == "auto" and not possible):
         return "file"
     if possible:
         return "nccl"
@@ -161,7 +161,8 @@ def _lines(
     answers = recipe.groups_per_step * recipe.group_size
     budget = answers * recipe.rollout.max_new_tokens
     checkpoints = (recipe.checkpoint.keep + 1) * _gib(weights, 4 + 8)
-    objective = formula(recipe.algorithm, recipe.rollout.max_new_tokens)
+    rollout = recipe.rollout
+    objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated)
     sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
     lines = [
         f"policy      {recipe.model}, {_count(weights)}",
@@ -170,13 +171,14 @@ def _lines(
         + _on(server_gpus),
         f"learner     {recipe.learner.ranks} ranks, ZeRO {recipe.learner.zero_stage}, "
         f"{_rank_memory(recipe, weights)} each" + _on(rank_gpus),
-        f"weights     {MOVED[recipe.weights.backend]}",
+        f"weights     {'the adapter, ' if recipe.lora else ''}{MOVED[recipe.weights.backend]}",
         f"verifiers   {recipe.verify.workers} workers, at most {recipe.verify.memory_mib} MiB each",
         *(f"programs    run in {found}" for found in _isolations(recipe)),
         f"step        {recipe.groups_per_step} groups x {recipe.group_size} = {answers} answers, "
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
         f"{recipe.learner.micro_batch_tokens:,} tokens per rank" + _shared_passes(recipe),
+        *_answers(recipe),
         *_schedule(recipe),
         *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
         f"evaluation  {recipe.evaluation.problems} held-out tasks x {recipe.evaluation.samples}, "
@@ -197,6 +199,24 @@ def _lines(
 def _shared_passes(recipe: Recipe) -> str:
     size = recipe.learner.sequence_parallel
     return f", {size} ranks sharing each pass" if size > 1 else ""
+
+
+def _answers(recipe: Recipe) -> Iterator[str]:
+    """How answers are sampled, where it is not in one context to the end of the budget."""
+    rollout = recipe.rollout
+    if rollout.chunk_tokens is not None:
+        held_out = recipe.evaluation.chunks
+        yield (
+            f"answers     in at most {rollout.chunks} chunks"
+            + (f" (held out {held_out})" if held_out not in (None, rollout.chunks) else "")
+            + f", each in a context of {rollout.context_tokens:,} tokens and the prompt; "
+            f"{rollout.carry_tokens:,} are carried over"
+        )
+    if rollout.truncated == "penalty":
+        window = rollout.penalty_window(rollout.max_new_tokens)
+        yield f"overlong    an answer's last {window:,} tokens cost up to 1 of its reward"
+    if rollout.truncated == "interrupt":
+        yield "overlong    interrupted at a random point of the last 15 % of the budget"
 
 
 def _schedule(recipe: Recipe) -> Iterator[str]:
@@ -248,6 +268,11 @@ def _rank_memory(recipe: Recipe, weights: int | None) -> str:
         return "memory known once the policy is downloaded"
     learner = recipe.learner
     size = BYTES[learner.dtype]
+    if recipe.lora is not None:  # its own state is far smaller than the weights
+        own = _gib(weights, size) / (learner.ranks if learner.zero_stage >= 3 else 1)
+        return (
+            f"{RUNTIME_GIB + own:.1f} GiB, the adapter of rank {recipe.lora.rank} and activations"
+        )
     master = 4 if learner.dtype != "float32" else 0
     split = learner.ranks
     state = _gib(weights, 8 + master) / (split if learner.zero_stage >= 1 else 1)

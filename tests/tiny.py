@@ -34,7 +34,10 @@ def tiny_model(directory: Path, architecture: str = "Qwen3", **changes: Any) -> 
 
 
 def learner_recipe(
-    temperature: float = 1.0, algorithm: dict[str, Any] | None = None, **learner: Any
+    temperature: float = 1.0,
+    algorithm: dict[str, Any] | None = None,
+    lora: dict[str, Any] | None = None,
+    **learner: Any,
 ) -> Recipe:
     settings = {"dtype": "float32", "lr": 1e-3, "threads": 1, "collective_deadline_s": 120}
     return Recipe.model_validate(
@@ -45,16 +48,22 @@ def learner_recipe(
             # The answers of a random batch are far off: by default none is left out for that.
             "algorithm": {"sequence_band": None, **(algorithm or {})},
             "learner": {**settings, **learner},
+            "lora": lora,
         }
     )
 
 
 def random_batch(
-    seed: int, n_sequences: int = 16, advantage: float = 1.0, weights: str = "token"
+    seed: int,
+    n_sequences: int = 16,
+    advantage: float = 1.0,
+    weights: str = "token",
+    in_chunks: bool = False,
 ) -> Batch:
     """Sequences of 4 to 60 tokens; sampler log-probabilities a little off a uniform policy's.
 
-    The loss is the mean over tokens, or with `weights` "sequence" that over sequences.
+    The loss is the mean over tokens, or with `weights` "sequence" that over sequences. With
+    `in_chunks` every two sequences are one answer.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -86,4 +95,5 @@ def random_batch(
         torch.cat(shares),
         denominator=n_sequences if weights == "sequence" else n_tokens,
         n_tokens=n_tokens,
+        answers=(torch.cat(positions) == 0).cumsum(0).sub(1) // 2 if in_chunks else None,
     )
