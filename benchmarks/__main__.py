@@ -18,6 +18,8 @@ BENCHMARKS = {
     "packing": ("benchmarks.packing", "packing", 5),
     "memory": ("benchmarks.memory", "memory", 1),
     "weights": ("benchmarks.weights", "weights", 9),
+    "async": ("benchmarks.async_loop", "ahead", 1),
+    "in-flight": ("benchmarks.async_loop", "in_flight", 3),
     "verifiers": ("benchmarks.verifiers", "verifiers", 5),
     "steps-short": ("benchmarks.steps", "steps_short", 2),
     "steps-long": ("benchmarks.steps", "steps_long", 1),
