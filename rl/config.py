@@ -60,7 +60,7 @@ class EmbeddedPolicy(Section):
     intermediate: Annotated[Width, Field(le=2048)] = 256
     """Width of the feed-forward layers."""
 
-    max_tokens: Annotated[int, Field(ge=64, le=131072)] = 2048
+    max_tokens: Annotated[int, Field(ge=64, le=262144)] = 2048
     """Longest sequence the position embedding is made for."""
 
     @model_validator(mode="after")
@@ -230,14 +230,34 @@ class Learner(Section):
     micro_batch_tokens: Count = 16384
     """Token budget of one forward and backward pass on one rank; a longer sequence goes alone."""
 
+    sequence_parallel: Count = 1
+    """So many neighbouring ranks share the tokens of every pass, for sequences too long for one
+    (Ulysses). Divides `ranks` and the model's query, key and value heads; the pass may have
+    so many times micro_batch_tokens."""
+
     activation_checkpointing: bool = False
     """True keeps fewer activations and computes them again: less memory, more time."""
+
+    logits_mib: Count = 1024
+    """Largest matrix of tokens x vocabulary on one rank, MiB. Where a pass needs more, its logits
+    are made in parts, and made again for the gradient."""
 
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads per rank; 0: the machine's cores over the ranks."""
 
     collective_deadline_s: Positive = 600.0
     """Longest that ranks wait for each other inside an update."""
+
+    @model_validator(mode="after")
+    def _ranks_make_whole_groups(self) -> "Learner":
+        if self.ranks % self.sequence_parallel:
+            raise Clash(
+                f"learner.sequence_parallel ({self.sequence_parallel}) must divide learner.ranks "
+                f"({self.ranks}): every rank belongs to one group of so many",
+                "sequence_parallel",
+                "ranks",
+            )
+        return self
 
     @model_validator(mode="after")
     def _what_is_offloaded_is_split(self) -> "Learner":
@@ -566,6 +586,20 @@ class Recipe(Section):
         algorithm = self.algorithm
         entropy = algorithm.entropy_coef > 0 or algorithm.entropy_target is not None
         return self.teacher is not None or algorithm.kl_coef > 0 or entropy
+
+    @model_validator(mode="after")
+    def _heads_of_the_embedded_policy_can_be_shared_out(self) -> "Recipe":
+        size = self.learner.sequence_parallel
+        heads = (self.embedded.heads, self.embedded.kv_heads)
+        if self.model == "embedded" and any(n % size for n in heads):
+            raise Clash(
+                f"learner.sequence_parallel ({size}) must divide embedded.heads ({heads[0]}) and "
+                f"embedded.kv_heads ({heads[1]}): every rank of a group attends for some of them",
+                "learner.sequence_parallel",
+                "embedded.heads",
+                "embedded.kv_heads",
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_curriculum_sees_whole_groups(self) -> "Recipe":

@@ -27,9 +27,11 @@ from rl.microbatch import (
     take,
     to_device,
 )
+from rl.model_files import check_heads
 from rl.objective import Bonus, contribution, distances
 from rl.ranks import Command, Ranks
 from rl.ratio import mismatch
+from rl.sequence_parallel import SequenceParallel
 from rl.types import Update
 
 GATHER_ELEMENTS = 2**26  # ZeRO-3: so many weights are whole on every rank at once while publishing
@@ -58,8 +60,10 @@ class Learner:
         Raises:
             ModelError: the model does something that packed training would get wrong.
             RanksError: the other ranks did not come in time.
+            UserError: learner.sequence_parallel does not divide the model's heads.
         """
         settings = recipe.learner
+        check_heads(Path(model_path), settings.sequence_parallel)
         self._recipe = recipe
         self.model_path = Path(model_path)
         self.version = 0  # of the weights held: updates since the starting policy
@@ -70,6 +74,7 @@ class Learner:
         self._entropy_coef = recipe.algorithm.entropy_coef
         self._engine = start_engine(model_path, recipe, self._ranks)
         self._model: Any = self._engine.module.model
+        self._sharing = SequenceParallel(self._ranks, settings.sequence_parallel)
 
     @property
     def rank(self) -> int:
@@ -185,16 +190,18 @@ class Learner:
             batch = self._ranks.share_batch(batch, length, denominator, n_tokens)
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
+            sharing = self._sharing
+            budget = settings.micro_batch_tokens * sharing.size
+            groups = self._ranks.world_size // sharing.size
             whole = self._recipe.algorithm.takes_answers_whole
             together = sequence_answers(batch) if whole else None
-            shares = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens, together)
-            passes = shares[self.rank]
+            passes = plan(lengths, groups, budget, together)[sharing.group]
             sums = torch.zeros(8, dtype=torch.float64, device=self._ranks.device)
             maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
             for i, sequences in enumerate(passes):
                 self._engine.set_gradient_accumulation_boundary(i == len(passes) - 1)
-                micro = to_device(take(batch, lengths, sequences), self._ranks.device)
-                self._accumulate(micro, denominator, sums, maxima)
+                micro = take(batch, lengths, sequences, multiple_of=sharing.size)
+                self._accumulate(to_device(micro, self._ranks.device), denominator, sums, maxima)
             found, maxima_found = self._ranks.reduce(sums, maxima)
             loss, clipped, masked, kl, difference, entropy, *guided = found
             difference_max, ratio_max, prob_diff_max = maxima_found
@@ -234,20 +241,13 @@ class Learner:
         self, micro: MicroBatch, denominator: int, sums: Tensor, maxima: Tensor
     ) -> None:
         """One forward and backward pass; its figures are added to `sums` and `maxima` in place."""
-        algorithm, temperature = self._recipe.algorithm, self._recipe.rollout.temperature
         guides = self._frozen.guides(micro)
         rewarded = self._entropy_coef > 0
-        logprobs, entropies = self._engine(
-            micro.tokens,
-            micro.positions,
-            micro.segments,
-            micro.rows,
-            micro.targets,
-            temperature,
-            rewarded,
-        )
+        part = self._sharing.part(micro)
+        own = self._engine(*part, self._recipe.rollout.temperature, rewarded)
+        logprobs, entropies = (self._sharing.whole(each, micro) for each in own)
         out = contribution(
-            algorithm,
+            self._recipe.algorithm,
             logprobs,
             micro,
             denominator,
@@ -255,20 +255,21 @@ class Learner:
             self._frozen.teacher_coef,
             Bonus(self._entropy_coef, entropies) if rewarded else None,
         )
-        # DeepSpeed takes the mean over ranks; the loss is a sum over them.
+        # DeepSpeed takes the mean over ranks; the gradient is a sum over them.
         self._engine.backward(out.loss * self._ranks.world_size, scale_wrt_gas=False)
         found = mismatch(logprobs.detach(), micro.rollout_logprobs, micro.loss_mask)
-        sums += torch.stack(
-            [
-                out.loss.detach(),
-                out.clipped,
-                out.masked,
-                found.kl_sum,
-                found.diff_sum,
-                torch.where(micro.loss_mask, entropies.detach(), 0.0).sum(),
-                *distances(guides, logprobs.detach(), micro),
-            ]
-        )
+        if self._sharing.index == 0:  # the others of its group have the same figures
+            sums += torch.stack(
+                [
+                    out.loss.detach(),
+                    out.clipped,
+                    out.masked,
+                    found.kl_sum,
+                    found.diff_sum,
+                    torch.where(micro.loss_mask, entropies.detach(), 0.0).sum(),
+                    *distances(guides, logprobs.detach(), micro),
+                ]
+            )
         largest = torch.stack([found.diff_max, found.ratio_max, found.prob_diff_max]).double()
         torch.maximum(maxima, largest, out=maxima)
 

@@ -13,11 +13,7 @@ from rl.attention import Segments, select_rows
 from rl.entropy import entropies
 from rl.errors import UserError
 
-# Largest number of logits alive at once, 1 GiB of float32. With 150 k tokens of vocabulary the
-# logits of a micro-batch would fill a GPU; above this they are made in parts, and again in the
-# backward pass.
-LOGITS_AT_ONCE = 2**28
-
+LOGITS_MIB = 1024
 
 # Configuration keys of models whose logits are more than hidden states times a matrix.
 LOGIT_CHANGES = (
@@ -38,15 +34,22 @@ class LogprobHead(nn.Linear):
     Takes the place of the model's own and shares its weight, so names, tying and checkpoints stay
     as they are. Logits are computed in float32 whatever the weights are: rounded to bfloat16 they
     move log-probabilities by 1e-2, more than an update does.
+
+    The matrix of rows x vocabulary is never larger than `logits_mib`: with 150 k tokens of
+    vocabulary that of a long answer would fill a GPU. Above it rows are taken in parts, whose
+    logits are made again in the backward pass. Up to three matrices of that size are alive there.
     """
 
+    logits_mib = LOGITS_MIB
+
     @classmethod
-    def replace(cls, model: Any) -> None:
+    def replace(cls, model: Any, logits_mib: int) -> None:
         """Put one in the place of the model's output embedding."""
         old = model.get_output_embeddings()
         with torch.device("meta"):
             new = cls(old.in_features, old.out_features, bias=old.bias is not None)
         new.weight, new.bias = old.weight, old.bias
+        new.logits_mib = logits_mib
         model.set_output_embeddings(new)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -67,7 +70,7 @@ class LogprobHead(nn.Linear):
             logprobs = -cross_entropy(logits, wanted, reduction="none")
             return logprobs, entropies(logits, differentiable=entropy_gradient)
 
-        at_once = max(1, LOGITS_AT_ONCE // self.out_features)
+        at_once = max(1, self.logits_mib * 2**20 // (4 * self.out_features))
         if len(targets) <= at_once:
             return outputs(hidden, targets)
         return _in_parts(outputs, hidden, targets, at_once)
@@ -88,9 +91,9 @@ def _in_parts(
 class PackedPolicy(nn.Module):
     """A causal language model as the learner sees it: packed tokens in, log-probabilities out."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, logits_mib: int = LOGITS_MIB) -> None:
         super().__init__()
-        LogprobHead.replace(model)
+        LogprobHead.replace(model, logits_mib)
         self.model = model
 
     def forward(

@@ -14,7 +14,7 @@ from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
 from rl.errors import UserError
 from rl.formula import formula
 from rl.hardware import Hardware
-from rl.model_files import count_parameters, local_model
+from rl.model_files import check_heads, count_parameters, local_model
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MOVED = {
@@ -72,7 +72,8 @@ def _missing_here(recipe: Recipe, learns: bool) -> Iterator[str]:
         if recipe.model == "embedded":
             check_size(n_parameters(recipe) or 0)
         else:
-            local_model(recipe.model)
+            if (found := local_model(recipe.model)) is not None and learns:
+                check_heads(found, recipe.learner.sequence_parallel)
     except UserError as error:
         yield str(error)
     for model in recipe.frozen_models.values() if learns else ():
@@ -181,7 +182,7 @@ def _lines(
         f"step        {recipe.groups_per_step} groups x {recipe.group_size} = {answers} answers, "
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
-        f"{recipe.learner.micro_batch_tokens:,} tokens per rank",
+        f"{recipe.learner.micro_batch_tokens:,} tokens per rank" + _shared_passes(recipe),
         *_answers(recipe),
         *_schedule(recipe),
         *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
@@ -198,6 +199,11 @@ def _lines(
             "(none with sft=null)",
         )
     return [*lines, *_warnings(recipe, hardware)]
+
+
+def _shared_passes(recipe: Recipe) -> str:
+    size = recipe.learner.sequence_parallel
+    return f", {size} ranks sharing each pass" if size > 1 else ""
 
 
 def _answers(recipe: Recipe) -> Iterator[str]:

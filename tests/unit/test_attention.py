@@ -5,7 +5,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import rl.packed_model
 from rl.attention import segments, select_rows
 from rl.batch import Batch
 from rl.microbatch import plan, sequence_lengths, take
@@ -128,15 +127,15 @@ def test_rows_are_selected_with_their_gradient():
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_the_head_in_parts_is_the_head_in_one(directories, temperature, monkeypatch):
-    batch = random_batch(1)
+def test_the_head_in_parts_is_the_head_in_one(directories, temperature):
+    batch = random_batch(1, n_sequences=32)
     lengths = sequence_lengths(batch)
     micro = take(batch, lengths, plan(lengths, 1, 10**6)[0][0])
     arguments = (micro.tokens, micro.positions, micro.segments, micro.rows, micro.targets)
     results = []
-    for at_once in (2**28, 7 * VOCABULARY):  # all rows together, then seven at a time
-        monkeypatch.setattr(rl.packed_model, "LOGITS_AT_ONCE", at_once)
-        policy = PackedPolicy(load_model(str(directories["Qwen3"]), "float32", False))
+    assert len(micro.rows) * VOCABULARY * 4 > 2 * 2**20
+    for logits_mib in (1024, 1):  # all rows together, then 218 at a time
+        policy = PackedPolicy(load_model(str(directories["Qwen3"]), "float32", False), logits_mib)
         logprobs, entropy = policy(*arguments, temperature, entropy_gradient=True)
         (logprobs + entropy).sum().backward()
         results.append((torch.stack([logprobs, entropy]), gradients(policy)))

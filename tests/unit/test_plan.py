@@ -189,6 +189,29 @@ def test_a_tracker_that_is_not_installed_is_said_where_something_is_learned():
 
 
 @pytest.mark.parametrize(
+    ("config", "allowed"),
+    [
+        ({"num_attention_heads": 8, "num_key_value_heads": 4}, (1, 2, 4)),
+        ({"num_attention_heads": 6}, (1, 2, 3, 6)),
+        ({"text_config": {"num_attention_heads": 4, "num_key_value_heads": 1}}, (1,)),
+        ({}, (1,)),
+    ],
+)
+def test_only_ranks_that_divide_the_models_heads_share_sequences(tmp_path, config, allowed):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    for size in (1, 2, 3, 4, 6, 8):
+        learner = {"ranks": size, "sequence_parallel": size}
+        wish = recipe(model=str(tmp_path), learner=learner)
+        if size in allowed:
+            assert make_plan(wish, CPU).lines
+        else:
+            with pytest.raises(UserError, match=r"query heads.*and the key and value heads"):
+                make_plan(wish, CPU)
+        assert make_plan(wish, CPU, learns=False).lines, "nothing is learned in an evaluation"
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "git lfs pull"),
