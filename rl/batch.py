@@ -24,8 +24,9 @@ class Batch(NamedTuple):
     positions: Tensor  # [T] int64; 0 starts a new sequence
     loss_mask: Tensor  # [T] bool: sampled by the policy
     rollout_logprobs: Tensor  # [T] float32, nats, of the sampler at sampling time; 0 where masked
-    advantages: Tensor  # [T] float32; 0 where masked
+    advantages: Tensor  # [T] float32; 0 where masked, and until rl/value_learner.py has judged
     weights: Tensor  # [T] float32, of a token's loss in the sum; 0 where masked
+    rewards: Tensor  # [T] float32, paid after a token: an answer's after its last one
     denominator: int  # of that sum, over the whole step: see rl/aggregate.py
     n_tokens: int  # sampled tokens of every valid rollout of the step, packed or not
 
@@ -34,7 +35,7 @@ class Packed(NamedTuple):
     """The batch, and per group and rollout, in their order, what became of it."""
 
     batch: Batch
-    advantages: list[list[float]]  # 0 where there is none
+    advantages: list[list[float | None]]  # 0 where there is none; None: its tokens' differ
     skipped: list[list[str | None]]  # why a rollout was not trained on; None: it was
     signal_groups: int  # with at least one rollout trained on
 
@@ -53,8 +54,10 @@ def why_invalid(graded: Graded, recipe: Recipe) -> str | None:
     return None
 
 
-def why_skip(valid: Group) -> str | None:
+def why_skip(valid: Group, recipe: Recipe) -> str | None:
     """The reason why this group's valid rollouts carry no gradient; None: they do."""
+    if recipe.critic is not None:  # the baseline is its, so any answer can be better than expected
+        return None if valid else "no_answer"
     if len(valid) < 2:
         return "no_baseline"
     if len({graded.reward for graded in valid}) == 1:
@@ -76,7 +79,7 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
         [graded for graded, why in zip(group, own, strict=True) if why is None]
         for group, own in zip(groups, reasons, strict=True)
     ]
-    no_signal = [why_skip(group) for group in valid]
+    no_signal = [why_skip(group, recipe) for group in valid]
     advantages = _advantages(valid, no_signal, recipe.algorithm.advantage)
     new = [
         [pair for pair in zip(group, own, strict=True) if not pair[0].baseline_only]
@@ -85,7 +88,7 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
     lengths = [[len(graded.rollout.completion.tokens) for graded, _ in group] for group in new]
     weights, denominator = aggregate(lengths, recipe)
     chosen = [
-        _Chosen(graded.rollout, advantage, weight)
+        _Chosen(graded.rollout, graded.reward, advantage, weight)
         for group, shares, why in zip(new, weights, no_signal, strict=True)
         if why is None
         for (graded, advantage), weight in zip(group, shares, strict=True)
@@ -100,8 +103,10 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
 
 def _advantages(
     valid: list[Group], no_signal: list[str | None], estimator: str
-) -> list[list[float]]:
-    """One per valid rollout of each group; zeros in groups without signal."""
+) -> list[list[float | None]]:
+    """One per valid rollout of each group; zeros in groups without signal; with a critic none."""
+    if estimator == "gae":
+        return [[None] * len(group) for group in valid]
     rewards = [
         torch.tensor([graded.reward for graded in group], dtype=torch.float64)
         for group, why in zip(valid, no_signal, strict=True)
@@ -114,7 +119,7 @@ def _advantages(
     ]
 
 
-def _spread(values: list[float], reasons: list[str | None]) -> list[float]:
+def _spread(values: list[float | None], reasons: list[str | None]) -> list[float | None]:
     """The values of the valid rollouts in their places among all, 0 where there is none."""
     left = iter(values)
     return [next(left) if why is None else 0.0 for why in reasons]
@@ -137,7 +142,8 @@ def aggregate(lengths: Lengths, recipe: Recipe) -> Aggregation:
 
 class _Chosen(NamedTuple):
     rollout: Rollout
-    advantage: float
+    reward: float
+    advantage: float | None
     weight: float
 
 
@@ -148,7 +154,8 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
     logprobs: list[float] = []
     advantages: list[float] = []
     weights: list[float] = []
-    for rollout, advantage, weight in chosen:
+    rewards: list[float] = []
+    for rollout, reward, advantage, weight in chosen:
         prompt, completion = rollout.prompt_tokens, rollout.completion
         _check(rollout)
         sampled = len(completion.tokens)
@@ -158,8 +165,9 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
         positions += range(len(prompt) + sampled)
         mask += [False] * len(prompt) + [True] * sampled
         logprobs += nothing + completion.logprobs
-        advantages += nothing + [advantage] * sampled
+        advantages += nothing + [advantage or 0.0] * sampled
         weights += nothing + [weight] * sampled
+        rewards += nothing + [0.0] * (sampled - 1) + [reward]
     return Batch(
         tokens=torch.tensor(tokens, dtype=torch.int64),
         positions=torch.tensor(positions, dtype=torch.int64),
@@ -167,6 +175,7 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
         rollout_logprobs=torch.tensor(logprobs, dtype=torch.float32),
         advantages=torch.tensor(advantages, dtype=torch.float32),
         weights=torch.tensor(weights, dtype=torch.float32),
+        rewards=torch.tensor(rewards, dtype=torch.float32),
         denominator=denominator,
         n_tokens=n_tokens,
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rl.algorithm import PRESET_AHEAD, Algorithm
+from rl.critic import Critic
 from rl.schema import (
     Clash,
     Count,
@@ -368,8 +369,8 @@ class Recipe(Section):
     groups_per_step: Count = 32
     """Tasks drawn per step."""
 
-    group_size: Annotated[int, Field(ge=2)] = 8
-    """Answers sampled per task; their mean is the baseline."""
+    group_size: Count = 8
+    """Answers sampled per task; their mean is the baseline. 1 only with a critic."""
 
     max_staleness: Annotated[int, Field(ge=0)] = 0
     """Steps that sampling may run ahead of the learner: so many updates may lie between the weights
@@ -390,6 +391,9 @@ class Recipe(Section):
 
     algorithm: Algorithm = Algorithm()
     """The policy gradient."""
+
+    critic: Critic | None = None
+    """What PPO estimates values with; null without it."""
 
     learner: Learner = Learner()
     """The optimiser and its processes."""
@@ -444,6 +448,43 @@ class Recipe(Section):
                 f"max_staleness ({self.max_staleness}) lets it be older: give a bound, usually 2",
                 "algorithm.weight_max",
                 "max_staleness",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_advantage_has_its_baseline(self) -> "Recipe":
+        gae = self.algorithm.advantage == "gae"
+        if gae and self.critic is None:
+            raise Clash(
+                "algorithm.advantage 'gae' is made of a critic's values, and there is none: give a "
+                "section critic ({} for its defaults)",
+                "algorithm.advantage",
+                "algorithm.preset",
+            )
+        if self.critic is not None and not gae:
+            raise Clash(
+                f"critic: its values are used by algorithm.advantage 'gae' only (found "
+                f"'{self.algorithm.advantage}'): set algorithm.preset=ppo, or leave critic out",
+                "critic",
+                "algorithm.advantage",
+            )
+        if self.group_size == 1 and not gae:
+            raise Clash(
+                f"group_size 1 leaves algorithm.advantage '{self.algorithm.advantage}' without a "
+                "baseline, the mean of the task's answers: at least 2, or a critic and "
+                "algorithm.preset=ppo",
+                "group_size",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_policy_is_not_frozen_for_ever(self) -> "Recipe":
+        if self.critic is not None and 0 < self.steps <= self.critic.pretraining_steps:
+            raise Clash(
+                f"critic.pretraining_steps ({self.critic.pretraining_steps}) must be below steps "
+                f"({self.steps}): until then the policy is frozen",
+                "critic.pretraining_steps",
+                "steps",
             )
         return self
 

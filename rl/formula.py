@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 from rl.algorithm import Algorithm
+from rl.critic import Critic
 
 ADVANTAGES = {
     "group_mean": "R - mean R of the task's answers",
     "group_std": "(R - mean R) / standard deviation of R, of the task's answers",
     "batch_std": "(R - mean R of the task's answers) / its standard deviation over the step",
     "leave_one_out": "R - mean R of the task's other answers",
+    "gae": "GAE of each token, by the values V of the critic",
 }
 
 
@@ -23,6 +25,21 @@ def formula(algorithm: Algorithm, max_new_tokens: int) -> list[str]:
     if left_out := list(_left_out(algorithm)):
         lines.append("left out: " + "; ".join(left_out))
     return lines
+
+
+def critic_formula(critic: Critic) -> list[str]:
+    """What the critic adds to the formula: GAE's numbers, and what it minimises itself."""
+    policy = critic.lambda_policy
+    if policy == "by_length":
+        policy = f"1 - 1 / ({critic.length_alpha:g} x tokens of the answer)"
+    scaled = ", A then scaled to mean 0 and deviation 1" if critic.normalize_advantages else ""
+    bound = f", V held within {critic.value_clip:g} of before" if critic.value_clip else ""
+    beside = "" if critic.coef is None else f"{critic.coef:g} x "
+    return [
+        f"GAE with lambda {policy}, discount {critic.discount:g}{scaled}",
+        f"critic: minimise {beside}the mean over the step's sampled tokens of (V - target)^2 / 2"
+        f"{bound}; target: GAE with lambda {critic.lambda_critic:g}, + V",
+    ]
 
 
 def _loss(a: Algorithm) -> str:

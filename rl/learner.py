@@ -14,15 +14,24 @@ from rl.attention import segments
 from rl.batch import Batch
 from rl.checkpoint import write_model
 from rl.config import Recipe
-from rl.deepspeed_engine import gathered, start_engine
+from rl.deepspeed_engine import gathered, looking, optimizer_step, start_engine
 from rl.errors import UserError
-from rl.microbatch import MicroBatch, plan, sequence_lengths, take, to_device
+from rl.microbatch import MicroBatch, Share, plan, sequence_lengths
 from rl.objective import contribution
 from rl.ranks import Command, Ranks
 from rl.ratio import mismatch
 from rl.types import Update
+from rl.value_learner import Lesson, OwnTrunk, SharedTrunk
 
 GATHER_ELEMENTS = 2**26  # ZeRO-3: so many weights are whole on every rank at once while publishing
+
+# What decides how DeepSpeed lays its state out in files, and the recipe's keys for it.
+LAYOUT = {
+    "zero_stage": "learner.zero_stage",
+    "ranks": "learner.ranks",
+    "dtype": "learner.dtype",
+    "critic": "critic.trunk",
+}
 
 
 class LearnerError(UserError):
@@ -58,6 +67,11 @@ class Learner:
         self._ranks = Ranks(rank, world_size, settings.collective_deadline_s)
         self._engine = start_engine(model_path, recipe, self._ranks)
         self._model: Any = self._engine.module.model
+        self._critic: OwnTrunk | SharedTrunk | None = None
+        if recipe.critic is not None and recipe.critic.trunk == "own":
+            self._critic = OwnTrunk(model_path, recipe, self._ranks)
+        elif recipe.critic is not None:
+            self._critic = SharedTrunk(self._engine, recipe, self._ranks)
 
     @property
     def rank(self) -> int:
@@ -103,7 +117,11 @@ class Learner:
     def checkpoint_bytes(self) -> int:
         """What `save` writes at the least: weights, and in float32 their copy and two moments."""
         weights = list(self._model.parameters())
-        return sum(w.element_size() * n_elements(w) + 12 * n_elements(w) for w in weights)
+        trained = [
+            w for _, engine in self._engines(self.model_path) for w in engine.module.parameters()
+        ]
+        model = sum(w.element_size() * n_elements(w) for w in weights)
+        return model + sum(12 * n_elements(w) for w in trained)
 
     def save(self, directory: Path) -> None:
         """Write the model and the trainer's state into an existing directory.
@@ -133,7 +151,8 @@ class Learner:
             # A follower that is lost already was reported where it was lost.
             with suppress(RuntimeError):
                 self._ranks.announce(Command.STOP)
-        self._engine.destroy()
+        for _, engine in self._engines(self.model_path):
+            engine.destroy()
         self._ranks.leave()
 
     def follow(self) -> None:
@@ -170,12 +189,16 @@ class Learner:
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
             passes = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens)[self.rank]
+            share = Share(batch, lengths, passes, self._ranks.device)
+            lesson = self._critic and self._critic.judge(share, step)
+            if lesson is not None:
+                share = share.with_advantages(lesson.advantages)
             sums = torch.zeros(5, dtype=torch.float64, device=self._ranks.device)
             maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
-            for i, sequences in enumerate(passes):
-                self._engine.set_gradient_accumulation_boundary(i == len(passes) - 1)
-                micro = to_device(take(batch, lengths, sequences), self._ranks.device)
-                self._accumulate(micro, denominator, sums, maxima)
+            with looking(self._engine) if self._rests(step) else nullcontext():
+                for micro, last in share:
+                    self._engine.set_gradient_accumulation_boundary(last)
+                    self._accumulate(micro, share, lesson, sums, maxima)
             (loss, clipped, masked, kl, difference), maxima_found = self._ranks.reduce(sums, maxima)
             difference_max, ratio_max, prob_diff_max = maxima_found
             if not torch.tensor([loss, kl]).isfinite().all():
@@ -184,8 +207,12 @@ class Learner:
                     f"nats: the weights diverged (learner.lr={settings.lr:g} is likely too high). "
                     "Nothing was updated; the last checkpoint is whole"
                 )
-            lr = learning_rate(step, settings.lr, settings.warmup_steps)
-            grad_norm = self._step(lr)
+            rates = self._learning_rates(step)
+            limit = settings.max_grad_norm
+            grad_norm = 0.0 if self._rests(step) else optimizer_step(self._engine, rates, limit)
+            learned = None
+            if self._critic is not None and lesson is not None:
+                learned = self._critic.finish(share, lesson, step, grad_norm)
         self.version = step
         trained = int(batch.loss_mask.sum())
         per_token = 1 / max(trained, 1)
@@ -193,7 +220,7 @@ class Learner:
             version=step,
             loss=loss,
             grad_norm=grad_norm,
-            lr=lr,
+            lr=rates[0],
             clip_fraction=clipped * per_token,
             masked_fraction=masked * per_token,
             mismatch_kl=kl * per_token,
@@ -204,23 +231,32 @@ class Learner:
             n_tokens=n_tokens,
             n_trained_tokens=trained,
             n_micro_batches=len(passes),
+            critic=learned,
         )
 
     def _accumulate(
-        self, micro: MicroBatch, denominator: int, sums: Tensor, maxima: Tensor
+        self,
+        micro: MicroBatch,
+        share: Share,
+        lesson: Lesson | None,
+        sums: Tensor,
+        maxima: Tensor,
     ) -> None:
         """One forward and backward pass; its figures are added to `sums` and `maxima` in place."""
-        logprobs = self._engine(
-            micro.tokens,
-            micro.positions,
-            micro.segments,
-            micro.rows,
-            micro.targets,
-            self._recipe.rollout.temperature,
-        )
-        out = contribution(self._recipe.algorithm, logprobs, micro, denominator)
-        # DeepSpeed takes the mean over ranks; the loss is a sum over them.
-        self._engine.backward(out.loss * self._ranks.world_size, scale_wrt_gas=False)
+        algorithm, temperature = self._recipe.algorithm, self._recipe.rollout.temperature
+        if isinstance(self._critic, SharedTrunk) and lesson is not None:
+            frozen = self._frozen(self.version + 1)
+            logprobs, values = self._critic.forward(micro, frozen)
+            out = contribution(algorithm, logprobs, micro, share.batch.denominator)
+            own = out.loss * 0.0 if frozen else out.loss
+            loss = self._critic.joined(own, values, micro, lesson, share.batch.n_tokens)
+        else:
+            logprobs = self._engine(*micro.inputs, temperature)
+            out = contribution(algorithm, logprobs, micro, share.batch.denominator)
+            loss = out.loss
+        if loss.requires_grad:
+            # DeepSpeed takes the mean over ranks; the loss is a sum over them.
+            self._engine.backward(loss * self._ranks.world_size, scale_wrt_gas=False)
         found = mismatch(logprobs.detach(), micro.rollout_logprobs, micro.loss_mask)
         sums += torch.stack(
             [out.loss.detach(), out.clipped, out.masked, found.kl_sum, found.diff_sum]
@@ -228,35 +264,28 @@ class Learner:
         largest = torch.stack([found.diff_max, found.ratio_max, found.prob_diff_max]).double()
         torch.maximum(maxima, largest, out=maxima)
 
-    def _step(self, lr: float) -> float:
-        """Clip, update, forget the gradient. Returns the gradient's norm before clipping."""
-        for group in self._engine.optimizer.param_groups:
-            group["lr"] = lr
-        if self._engine.gradient_clipping() > 0:
-            self._engine.step()
-            return float(self._engine.get_global_grad_norm())
-        norm = self._clip()  # see rl/deepspeed_engine.py
-        self._engine.step()
-        return norm
+    def _frozen(self, step: int) -> bool:
+        """Whether only the critic learns in this step."""
+        critic = self._recipe.critic
+        return critic is not None and critic.policy_frozen(step)
 
-    def _clip(self) -> float:
-        """Clip gradients that every rank holds whole. Returns their norm before.
+    def _rests(self, step: int) -> bool:
+        """Whether nothing in the policy's engine learns: its pass is made to look at it only."""
+        return self._frozen(step) and isinstance(self._critic, OwnTrunk)
 
-        Summed in float64, as ZeRO does: in float32 the norm is off by 3e-6 of itself.
-        """
-        weights = [w for w in self._model.parameters() if w.grad is not None]
-        norms = [torch.linalg.vector_norm(w.grad, dtype=torch.float64) for w in weights]
-        norm = torch.linalg.vector_norm(torch.stack(norms))
-        limit = self._recipe.learner.max_grad_norm
-        torch.nn.utils.clip_grads_with_norm_(weights, limit, norm.float())
-        return float(norm)
+    def _learning_rates(self, step: int) -> list[float]:
+        """Of the policy, and of the value head where it is in the same engine."""
+        settings, critic = self._recipe.learner, self._recipe.critic
+        before = critic.pretraining_steps if critic else 0
+        lr = learning_rate(max(0, step - before), settings.lr, settings.warmup_steps)
+        rates = [0.0 if self._frozen(step) else lr]
+        return [*rates, critic.lr] if critic and critic.trunk == "shared" else rates
 
     @property
     def _split_weights(self) -> bool:
         """Whether no rank holds all weights, so that every rank takes part in using them."""
         return self._recipe.learner.zero_stage == 3 and self._ranks.world_size > 1
 
-    @torch.no_grad()
     def _logprobs(self, tokens: Tensor, shared: bool) -> list[float]:
         with self._ranks.waiting("log-probabilities of the fixed prompt"):
             if shared:
@@ -265,11 +294,10 @@ class Learner:
             count = len(tokens)
             rows = torch.arange(count - 1, device=tokens.device)
             positions = torch.arange(count, device=tokens.device)
-            self._engine.eval()
-            found = self._engine(
-                tokens, positions, segments([count], tokens.device), rows, tokens[1:], 1.0
-            )
-            self._engine.train()
+            with looking(self._engine):
+                found = self._engine(
+                    tokens, positions, segments([count], tokens.device), rows, tokens[1:], 1.0
+                )
         return found.tolist()
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -299,34 +327,42 @@ class Learner:
                 (trainer / "learner.json").write_text(
                     json.dumps({"version": self.version, **self._layout}), encoding="utf-8"
                 )
-            self._engine.save_checkpoint(trainer, tag="state")
+            for where, engine in self._engines(trainer):
+                engine.save_checkpoint(where, tag="state")
 
     def _load(self, text: str | None, length: int) -> None:
         with self._ranks.waiting("reading a checkpoint"):
             trainer = Path(self._ranks.share_text(text, length)) / "trainer"
             written = json.loads((trainer / "learner.json").read_text(encoding="utf-8"))
-            differing = {
-                key: written[key] for key in self._layout if written[key] != self._layout[key]
-            }
+            now = self._layout
+            differing = [key for key in now if written.get(key) != now[key]]
             if differing:
                 raise LearnerError(
                     f"{trainer} was written with "
-                    + ", ".join(f"learner.{key}={value}" for key, value in differing.items())
+                    + ", ".join(f"{LAYOUT[key]}={written.get(key)}" for key in differing)
                     + " and can only be resumed with that; now it is "
-                    + ", ".join(f"learner.{key}={self._layout[key]}" for key in differing)
+                    + ", ".join(f"{LAYOUT[key]}={now[key]}" for key in differing)
                     + f". Or start a new run from its weights: model={trainer.parent}"
                 )
-            self._engine.load_checkpoint(trainer, tag="state")
+            for where, engine in self._engines(trainer):
+                engine.load_checkpoint(where, tag="state")
         self.version = written["version"]
+
+    def _engines(self, trainer: Path) -> list[tuple[Path, Any]]:
+        """DeepSpeed's, and where in a checkpoint each keeps its state."""
+        if isinstance(self._critic, OwnTrunk):
+            return [(trainer, self._engine), (trainer / "critic", self._critic.engine)]
+        return [(trainer, self._engine)]
 
     @property
     def _layout(self) -> dict[str, Any]:
-        """What decides how DeepSpeed lays its state out in files."""
-        settings = self._recipe.learner
+        """The values of `LAYOUT` now."""
+        settings, critic = self._recipe.learner, self._recipe.critic
         return {
             "zero_stage": settings.zero_stage,
             "ranks": self._ranks.world_size,
             "dtype": settings.dtype,
+            "critic": critic and critic.trunk,
         }
 
 

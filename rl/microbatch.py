@@ -1,5 +1,7 @@
 """A batch in parts: which rank computes which sequences in which forward and backward pass."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -24,6 +26,12 @@ class MicroBatch(NamedTuple):
     advantages: Tensor  # [N] float32
     weights: Tensor  # [N] float32
     sequence: Tensor  # [N] int64: which sequence of this pass, from 0 without gaps
+    source: Tensor  # [N] int64: where in the batch
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Segments, Tensor, Tensor]:
+        """What the policy's forward pass takes."""
+        return self.tokens, self.positions, self.segments, self.rows, self.targets
 
 
 def sequence_lengths(batch: Batch) -> list[int]:
@@ -91,6 +99,7 @@ def take(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBatch:
         advantages=batch.advantages[source],
         weights=batch.weights[source],
         sequence=sequence,
+        source=source,
     )
 
 
@@ -107,6 +116,7 @@ def _empty() -> MicroBatch:
         advantages=torch.zeros(1),
         weights=torch.zeros(1),
         sequence=torch.zeros(1, dtype=torch.int64),
+        source=torch.zeros(1, dtype=torch.int64),
     )
 
 
@@ -122,3 +132,23 @@ def to_device(micro: MicroBatch, device: torch.device) -> MicroBatch:
     )
     tensors = [x.to(device) if isinstance(x, Tensor) else moved for x in micro]
     return MicroBatch(*tensors)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one rank computes of a batch. Iterating gives its micro-batches, the last one marked;
+    it can be done as often as the step needs."""
+
+    batch: Batch
+    lengths: list[int]  # of the batch's sequences
+    passes: list[list[int]]  # this rank's row of the plan
+    device: torch.device
+
+    def __iter__(self) -> Iterator[tuple[MicroBatch, bool]]:
+        for i, sequences in enumerate(self.passes):
+            micro = to_device(take(self.batch, self.lengths, sequences), self.device)
+            yield micro, i == len(self.passes) - 1
+
+    def with_advantages(self, advantages: Tensor) -> "Share":
+        """The same with other advantages, [T] float32."""
+        return replace(self, batch=self.batch._replace(advantages=advantages))

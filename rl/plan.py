@@ -12,7 +12,7 @@ from envs.registry import make_env
 from rl.config import EnvSpec, Recipe
 from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
 from rl.errors import UserError
-from rl.formula import formula
+from rl.formula import critic_formula, formula
 from rl.hardware import Hardware
 from rl.model_files import count_parameters, local_model
 
@@ -161,6 +161,8 @@ def _lines(
     budget = answers * recipe.rollout.max_new_tokens
     checkpoints = (recipe.checkpoint.keep + 1) * _gib(weights, 4 + 8)
     objective = formula(recipe.algorithm, recipe.rollout.max_new_tokens)
+    if recipe.critic is not None:
+        objective += critic_formula(recipe.critic)
     sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
     lines = [
         f"policy      {recipe.model}, {_count(weights)}",
@@ -169,6 +171,7 @@ def _lines(
         + _on(server_gpus),
         f"learner     {recipe.learner.ranks} ranks, ZeRO {recipe.learner.zero_stage}, "
         f"{_rank_memory(recipe, weights)} each" + _on(rank_gpus),
+        *_critic_lines(recipe),
         f"weights     {MOVED[recipe.weights.backend]}",
         f"verifiers   {recipe.verify.workers} workers, at most {recipe.verify.memory_mib} MiB each",
         *(f"programs    run in {found}" for found in _isolations(recipe)),
@@ -190,6 +193,16 @@ def _lines(
             "(none with sft=null)",
         )
     return [*lines, *_warnings(recipe, hardware)]
+
+
+def _critic_lines(recipe: Recipe) -> Iterator[str]:
+    critic = recipe.critic
+    if critic is not None:
+        where = "a trunk of its own" if critic.trunk == "own" else "the policy's trunk"
+        yield (
+            f"critic      a value head on {where}, alone in learning for the first "
+            f"{critic.pretraining_steps} steps"
+        )
 
 
 def _isolations(recipe: Recipe) -> list[str]:
@@ -234,6 +247,8 @@ def _rank_memory(recipe: Recipe, weights: int | None) -> str:
     size = BYTES[learner.dtype]
     master = 4 if learner.dtype != "float32" else 0
     split = learner.ranks
+    if recipe.critic is not None and recipe.critic.trunk == "own":
+        weights *= 2
     state = _gib(weights, 8 + master) / (split if learner.zero_stage >= 1 else 1)
     gradients = _gib(weights, size) / (split if learner.zero_stage >= 2 else 1)
     own = _gib(weights, size) / (split if learner.zero_stage >= 3 else 1)

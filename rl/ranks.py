@@ -124,17 +124,16 @@ class Ranks:
         if self.world_size == 1 and batch is not None:
             return batch
         if batch is None:
-            whole, real = torch.zeros(3, length, dtype=torch.int64), torch.zeros(3, length)
+            whole, real = torch.zeros(3, length, dtype=torch.int64), torch.zeros(4, length)
         else:
             whole = torch.stack([batch.tokens, batch.positions, batch.loss_mask.long()])
-            real = torch.stack([batch.rollout_logprobs, batch.advantages, batch.weights])
+            real = torch.stack(
+                [batch.rollout_logprobs, batch.advantages, batch.weights, batch.rewards]
+            )
         self.share(whole)
         self.share(real)
         tokens, positions, mask = whole
-        logprobs, advantages, weights = real
-        return Batch(
-            tokens, positions, mask.bool(), logprobs, advantages, weights, denominator, n_tokens
-        )
+        return Batch(tokens, positions, mask.bool(), *real, denominator, n_tokens)
 
     def reduce(self, sums: Tensor, maxima: Tensor) -> tuple[list[float], list[float]]:
         """Over the ranks: the sum of `sums` and the maximum of `maxima`, both [n] float64."""
@@ -142,6 +141,11 @@ class Ranks:
             dist.all_reduce(sums)
             dist.all_reduce(maxima, op=dist.ReduceOp.MAX)
         return sums.tolist(), maxima.tolist()
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Put the sum over the ranks in its place on every rank."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor)
 
     def leave(self) -> None:
         dist.destroy_process_group()

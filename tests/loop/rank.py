@@ -26,6 +26,7 @@ def run_ranks(
     follower: str = "follow",
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
+    critic: dict[str, Any] | None = None,
     **learner: Any,
 ) -> list[Any]:
     """What rank 0 answers to each of `steps`; every process is gone afterwards.
@@ -40,7 +41,8 @@ def run_ranks(
         port = free.getsockname()[1]
         spec = Path(temporary) / "spec.json"
         given = {"model": str(model), "temperature": temperature, "learner": learner}
-        given["algorithm"] = algorithm or {}
+        given["algorithm"] = algorithm or ({"preset": "ppo"} if critic else {})
+        given["critic"] = critic
         given["learner"]["ranks"] = ranks
         spec.write_text(json.dumps({**given, "steps": steps, "follower": follower}))
         free.close()
@@ -83,7 +85,9 @@ def main() -> None:
     from tests.tiny import learner_recipe
 
     spec = json.loads(Path(sys.argv[1]).read_text())
-    recipe = learner_recipe(spec["temperature"], spec["algorithm"], **spec["learner"])
+    recipe = learner_recipe(
+        spec["temperature"], spec["algorithm"], spec["critic"], **spec["learner"]
+    )
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     learner = Learner(spec["model"], recipe, rank, world_size)
     if rank > 0:
@@ -114,7 +118,8 @@ def do(learner: Any, name: str, arguments: list[Any]) -> Any:
     try:
         match name:
             case "update":
-                return learner.update(random_batch(*arguments))._asdict()
+                found = learner.update(random_batch(*arguments))
+                return {**found._asdict(), "critic": found.critic and found.critic._asdict()}
             case "logprobs":
                 return learner.logprobs(*arguments)
             case "digest":
