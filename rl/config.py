@@ -456,8 +456,8 @@ class Recipe(Section):
         gae = self.algorithm.advantage == "gae"
         if gae and self.critic is None:
             raise Clash(
-                "algorithm.advantage 'gae' is made of a critic's values, and there is none: give a "
-                "section critic ({} for its defaults)",
+                "algorithm.advantage 'gae' is made of a critic's values, and critic is null: give "
+                "it, critic={} for its defaults",
                 "algorithm.advantage",
                 "algorithm.preset",
             )

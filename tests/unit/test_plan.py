@@ -104,6 +104,24 @@ def test_nccl_without_a_gpu_for_each_process_is_refused_with_the_keys():
         make_plan(changed, CPU)
 
 
+def test_the_plan_shows_the_critic_and_counts_its_memory():
+    def lines(**written):
+        return make_plan(recipe(model="embedded", **written), CPU).lines
+
+    def of_rank(found):
+        (line,) = (x for x in found if x.startswith("learner"))
+        return float(line.split(" GiB")[0].split()[-1])
+
+    large = {"embedded": {"layers": 16, "hidden": 512, "heads": 16, "intermediate": 2048}}
+    plain = lines(**large)
+    own = lines(**large, algorithm={"preset": "ppo"}, critic={})
+    shared = lines(**large, algorithm={"preset": "ppo"}, critic={"trunk": "shared", "coef": 0.1})
+    assert "a trunk of its own, alone in learning for the first 10 steps" in "\n".join(own)
+    assert "on the policy's trunk" in "\n".join(shared)
+    assert "critic: minimise 0.1 x the mean" in "\n".join(shared)
+    assert of_rank(own) > of_rank(shared) == of_rank(plain)
+
+
 def test_the_plan_shows_what_is_derived_from_the_two_numbers():
     text = "\n".join(make_plan(recipe(groups_per_step=6, group_size=7), CPU).lines)
     assert "6 groups x 7 = 42 answers" in text
