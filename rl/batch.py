@@ -96,7 +96,7 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
     return Packed(
         _lay_out(chosen, denominator, n_tokens=sum(map(sum, lengths))),
         [_spread(own, why) for own, why in zip(advantages, reasons, strict=True)],
-        [[why or lacking for why in own] for own, lacking in zip(reasons, no_signal, strict=True)],
+        [_skipped(*each) for each in zip(groups, reasons, no_signal, strict=True)],
         no_signal.count(None),
     )
 
@@ -116,6 +116,14 @@ def _advantages(
     return [
         next(found).tolist() if why is None else [0.0] * len(group)
         for group, why in zip(valid, no_signal, strict=True)
+    ]
+
+
+def _skipped(group: Group, invalid: list[str | None], lacking: str | None) -> list[str | None]:
+    """Why each rollout of a group is not trained on in this step; None: it is."""
+    return [
+        why or ("baseline_only" if graded.baseline_only else lacking)
+        for graded, why in zip(group, invalid, strict=True)
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from envs.registry import job
 from rl.alarms import Signs
 from rl.batch import Packed
+from rl.pace import Pace
 from rl.types import Group, Stop, Update, new_answers
 from verifiers.verdict import Outcome
 
@@ -61,6 +62,16 @@ def step_row(
         "n_micro_batches": update.n_micro_batches,
         "weights_logprob_diff": agreement,
         **critic,
+    }
+
+
+def pace_row(servers: Pace, phases: dict[str, float]) -> dict[str, float]:
+    """How busy servers and learner were; `phases`: seconds of everything the loop did since."""
+    whole_s = sum(phases.values())
+    return {
+        "servers_idle_fraction": round(servers.idle_fraction, 4),
+        "learner_idle_fraction": round(1 - phases["learn_s"] / whole_s, 4),
+        "sampled_tokens_per_s": round(servers.tokens_per_s, 1),
     }
 
 

@@ -179,6 +179,7 @@ def _lines(
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
         f"{recipe.learner.micro_batch_tokens:,} tokens per rank",
+        *_schedule(recipe),
         *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
         f"evaluation  {recipe.evaluation.problems} held-out tasks x {recipe.evaluation.samples}, "
         + (f"every {recipe.evaluation.every} steps, " if recipe.evaluation.every else "")
@@ -202,6 +203,15 @@ def _critic_lines(recipe: Recipe) -> Iterator[str]:
         yield (
             f"critic      a value head on {where}, alone in learning for the first "
             f"{critic.pretraining_steps} steps"
+        )
+
+
+def _schedule(recipe: Recipe) -> Iterator[str]:
+    if recipe.max_staleness:
+        late = recipe.rollout.straggler_s
+        yield (
+            f"schedule    sampling runs up to {recipe.max_staleness} steps ahead of the learner"
+            + (f"; a step waits {late:g} s for its last answers" if late is not None else "")
         )
 
 
