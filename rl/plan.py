@@ -159,7 +159,8 @@ def _lines(
     weights = n_parameters(recipe)
     answers = recipe.groups_per_step * recipe.group_size
     budget = answers * recipe.rollout.max_new_tokens
-    checkpoints = (recipe.checkpoint.keep + 1) * _gib(weights, 4 + 8)
+    models = 2 if _critic_of_its_own(recipe) else 1
+    checkpoints = (recipe.checkpoint.keep + 1) * models * _gib(weights, 4 + 8)
     objective = formula(recipe.algorithm, recipe.rollout.max_new_tokens)
     if recipe.critic is not None:
         objective += critic_formula(recipe.critic)
@@ -199,11 +200,16 @@ def _lines(
 def _critic_lines(recipe: Recipe) -> Iterator[str]:
     critic = recipe.critic
     if critic is not None:
-        where = "a trunk of its own" if critic.trunk == "own" else "the policy's trunk"
+        where = "a trunk of its own" if _critic_of_its_own(recipe) else "the policy's trunk"
         yield (
             f"critic      a value head on {where}, alone in learning for the first "
             f"{critic.pretraining_steps} steps"
         )
+
+
+def _critic_of_its_own(recipe: Recipe) -> bool:
+    """Whether a second model is trained beside the policy."""
+    return recipe.critic is not None and recipe.critic.trunk == "own"
 
 
 def _schedule(recipe: Recipe) -> Iterator[str]:
@@ -257,7 +263,7 @@ def _rank_memory(recipe: Recipe, weights: int | None) -> str:
     size = BYTES[learner.dtype]
     master = 4 if learner.dtype != "float32" else 0
     split = learner.ranks
-    if recipe.critic is not None and recipe.critic.trunk == "own":
+    if _critic_of_its_own(recipe):
         weights *= 2
     state = _gib(weights, 8 + master) / (split if learner.zero_stage >= 1 else 1)
     gradients = _gib(weights, size) / (split if learner.zero_stage >= 2 else 1)

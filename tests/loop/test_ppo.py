@@ -113,3 +113,13 @@ def test_the_explained_variance_rises_and_the_saved_model_has_no_value_head(mode
             return set(file.keys())
 
     assert names(saved) == names(model)
+
+
+def test_a_critic_that_diverges_is_an_error_that_names_its_learning_rate(model):
+    steps = [["digest"], ["update", 1, 16], ["digest"]]
+    critic = {**OWN, "lr": 1e30, "value_clip": None}
+    before, failed, after = run_ranks(model, steps, critic=critic, **ONE)
+    assert failed["error"] == "CriticError"
+    assert "update 1: its loss is " in failed["message"]
+    assert "critic.lr=1e+30 is likely too high" in failed["message"]
+    assert after == before
