@@ -8,16 +8,18 @@ from torch import Tensor
 
 from rl.advantage import step_advantages
 from rl.aggregate import Aggregation, Lengths, by_constant, by_prompt, by_sequence, by_token
+from rl.answering import pieces
 from rl.config import Recipe
-from rl.types import Graded, Group, Rollout, Stop
+from rl.types import Completion, Graded, Group, Rollout, Stop
 from verifiers.verdict import Outcome
 
 
 class Batch(NamedTuple):
     """What one optimiser step trains on: sequences laid end to end, without padding.
 
-    T counts all their tokens, prompts included. The log-probability of token t is predicted at
-    t - 1, which is of the same sequence wherever `loss_mask` is true.
+    A sequence is an answer behind its prompt, or a chunk of one behind all that it was sampled
+    from. T counts all their tokens, prompts included. The log-probability of token t is predicted
+    at t - 1, which is of the same sequence wherever `loss_mask` is true.
     """
 
     tokens: Tensor  # [T] int64
@@ -26,9 +28,10 @@ class Batch(NamedTuple):
     rollout_logprobs: Tensor  # [T] float32, nats, of the sampler at sampling time; 0 where masked
     advantages: Tensor  # [T] float32; 0 where masked, and until rl/value_learner.py has judged
     weights: Tensor  # [T] float32, of a token's loss in the sum; 0 where masked
-    rewards: Tensor  # [T] float32, paid after a token: an answer's after its last one
+    rewards: Tensor  # [T] float32, paid after a token: an answer's after its last sampled one
     denominator: int  # of that sum, over the whole step: see rl/aggregate.py
     n_tokens: int  # sampled tokens of every valid rollout of the step, packed or not
+    answers: Tensor | None = None  # [T] int64: which answer; None: each sequence is one of its own
 
 
 class Packed(NamedTuple):
@@ -49,7 +52,7 @@ def why_invalid(graded: Graded, recipe: Recipe) -> str | None:
         return "verifier_broken"
     if not completion.tokens:
         return "no_tokens"
-    if completion.stop is Stop.LENGTH and not recipe.algorithm.train_truncated:
+    if completion.stop is Stop.LENGTH and recipe.rollout.truncated == "mask":
         return "truncated"
     return None
 
@@ -65,11 +68,18 @@ def why_skip(valid: Group, recipe: Recipe) -> str | None:
     return None
 
 
+def has_signal(group: Group, recipe: Recipe) -> bool:
+    """Whether anything of a group is trained on."""
+    valid = [graded for graded in group if why_invalid(graded, recipe) is None]
+    return why_skip(valid, recipe) is None
+
+
 def pack(groups: list[Group], recipe: Recipe) -> Packed:
     """Give every rollout its advantage and lay those that carry a gradient end to end.
 
     Valid rollouts of groups without signal need no forward pass, since their advantage is 0, but
     their tokens count in `n_tokens`: the step's size does not shrink as the policy gets better.
+    With curriculum.dynamic they do not, since other groups take their place.
 
     Raises:
         ValueError: an answer whose log-probabilities are not finite or not one per token.
@@ -85,7 +95,9 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
         [pair for pair in zip(group, own, strict=True) if not pair[0].baseline_only]
         for group, own in zip(valid, advantages, strict=True)
     ]
-    lengths = [[len(graded.rollout.completion.tokens) for graded, _ in group] for group in new]
+    lengths = [[graded.rollout.completion.n_sampled for graded, _ in group] for group in new]
+    if recipe.curriculum.dynamic and None in no_signal:
+        lengths = [own if why is None else [] for own, why in zip(lengths, no_signal, strict=True)]
     weights, denominator = aggregate(lengths, recipe)
     chosen = [
         _Chosen(graded.rollout, graded.reward, advantage, weight)
@@ -163,19 +175,25 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
     advantages: list[float] = []
     weights: list[float] = []
     rewards: list[float] = []
-    for rollout, reward, advantage, weight in chosen:
-        prompt, completion = rollout.prompt_tokens, rollout.completion
+    answers: list[int] = []
+    for number, (rollout, reward, advantage, weight) in enumerate(chosen):
         _check(rollout)
-        sampled = len(completion.tokens)
-        nothing = [0.0] * len(prompt)
-        tokens += prompt
-        tokens += completion.tokens
-        positions += range(len(prompt) + sampled)
-        mask += [False] * len(prompt) + [True] * sampled
-        logprobs += nothing + completion.logprobs
-        advantages += nothing + [advantage or 0.0] * sampled
-        weights += nothing + [weight] * sampled
-        rewards += nothing + [0.0] * (sampled - 1) + [reward]
+        completion = rollout.completion
+        sampled = _sampled(completion)
+        for piece in pieces(rollout.prompt_tokens, completion.tokens, completion.chunks):
+            own = slice(piece.start, piece.end)
+            trained = [False] * len(piece.context) + sampled[own]
+            tokens += piece.context
+            tokens += completion.tokens[own]
+            positions += range(len(trained))
+            mask += trained
+            logprobs += [0.0] * len(piece.context) + completion.logprobs[own]
+            advantages += [advantage or 0.0 if here else 0.0 for here in trained]
+            weights += [weight if here else 0.0 for here in trained]
+            answers += [number] * len(trained)
+        rewards += [0.0] * (len(mask) - len(rewards))
+        rewards[len(mask) - 1 - mask[::-1].index(True)] = reward
+    in_chunks = any(len(rollout.completion.chunks) > 1 for rollout, *_ in chosen)
     return Batch(
         tokens=torch.tensor(tokens, dtype=torch.int64),
         positions=torch.tensor(positions, dtype=torch.int64),
@@ -186,7 +204,16 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
         rewards=torch.tensor(rewards, dtype=torch.float32),
         denominator=denominator,
         n_tokens=n_tokens,
+        answers=torch.tensor(answers, dtype=torch.int64) if in_chunks else None,
     )
+
+
+def _sampled(completion: Completion) -> list[bool]:
+    """Of each token whether the policy chose it."""
+    sampled = [True] * len(completion.tokens)
+    for start, end in completion.injected:
+        sampled[start:end] = [False] * (end - start)
+    return sampled
 
 
 def _check(rollout: Rollout) -> None:

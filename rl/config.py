@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rl.algorithm import PRESET_AHEAD, Algorithm
 from rl.critic import Critic
+from rl.rollout_section import MIN_TEMPERATURE, Rollouts
 from rl.schema import (
     Clash,
     Count,
@@ -20,7 +21,6 @@ from rl.schema import (
 )
 from verifiers.process import Limits
 
-MIN_TEMPERATURE = 0.01  # vLLM raises what lies between 0 and this, and would sample from that
 MIN_VERIFIER_MIB = 256  # a worker with sympy loaded fills 68 before it has judged anything
 
 Action = Literal["log", "stop"]
@@ -98,22 +98,6 @@ class Sft(Section):
     """Tokens per optimiser step."""
 
 
-class Rollouts(Section):
-    max_new_tokens: Count = 1024
-    """Budget of one answer, in tokens."""
-
-    temperature: Annotated[Finite, Field(ge=MIN_TEMPERATURE)] = 1.0
-    """Of sampling; the learner's logits are divided by it too, so that ratios compare like with
-    like."""
-
-    deadline_s: Positive = 3600.0
-    """Longest wait for one step's answers before the run stops and says which server is late."""
-
-    straggler_s: NotNegative | None = None
-    """With max_staleness: how long a step waits for its last answers when two to each task are
-    there; the late ones are trained on in the step after they come. None: it waits for all."""
-
-
 class Engine(Section):
     """The rollout servers (vLLM)."""
 
@@ -149,6 +133,25 @@ class Engine(Section):
 
     update_deadline_s: Positive = 300.0
     """Longest a weight update may take."""
+
+
+class Curriculum(Section):
+    """Which tasks are drawn, given what became of those before."""
+
+    dynamic: bool = False
+    """True: a step draws on until groups_per_step of its groups carry signal, and the others do not
+    count in the loss (DAPO)."""
+
+    max_draws: Annotated[Finite, Field(ge=1)] = 4.0
+    """dynamic: at most so many times groups_per_step tasks are drawn for one step; then it goes on
+    with what it has."""
+
+    retire_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    """A task with this share of right answers is retired: not drawn again, for finite data sets.
+    null: none is."""
+
+    review_fraction: Share = 0.05
+    """Share of the draws that go to retired tasks. One below retire_at comes back."""
 
 
 class Verify(Section):
@@ -201,6 +204,14 @@ class Learner(Section):
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of weights and activations while learning; sums and logits are float32."""
 
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """adamw_8bit keeps AdamW's two moments in 8 bits each (bitsandbytes; tensors of fewer than 4096
+    elements keep 32)."""
+
+    offload: Literal["none", "optimizer", "weights"] = "none"
+    """What waits in the CPU's memory instead of the GPU's (ZeRO-Offload). optimizer: its state, and
+    its steps are computed there, from zero_stage 1; weights: them too, with zero_stage 3."""
+
     lr: NotNegative = 1e-6
     """Peak learning rate of AdamW."""
 
@@ -227,6 +238,40 @@ class Learner(Section):
 
     collective_deadline_s: Positive = 600.0
     """Longest that ranks wait for each other inside an update."""
+
+    @model_validator(mode="after")
+    def _what_is_offloaded_is_split(self) -> "Learner":
+        least = {"none": 0, "optimizer": 1, "weights": 3}[self.offload]
+        if self.zero_stage < least:
+            raise Clash(
+                f"learner.offload {self.offload} needs learner.zero_stage of at least {least} "
+                f"(found {self.zero_stage})",
+                "offload",
+                "zero_stage",
+            )
+        if self.offload != "none" and self.optimizer != "adamw":
+            raise Clash(
+                f"learner.optimizer {self.optimizer} saves a GPU's memory, of which the optimiser "
+                f"uses none with learner.offload {self.offload}: choose one of them",
+                "optimizer",
+                "offload",
+            )
+        return self
+
+
+class Lora(Section):
+    """Low-rank adapters beside frozen weights (peft). Only they are learned, and sent to the
+    servers; learner.lr is usually ten times that of all weights."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rank of what is added to a layer's weight."""
+
+    alpha: Positive = 32.0
+    """What is added counts alpha / rank times."""
+
+    targets: Annotated[list[Name], Field(min_length=1)] | None = None
+    """Linear layers by the last part of their name, such as q_proj; null: every one but the output
+    layer."""
 
 
 class Weights(Section):
@@ -264,6 +309,9 @@ class Evaluation(Section):
 
     envs: list[EnvSpec] | None = None
     """Environments to draw held-out tasks from; None: those trained on."""
+
+    chunks: Count | None = None
+    """With rollout.chunk_tokens: most chunks of an answer here. None: rollout.chunks."""
 
     @model_validator(mode="after")
     def _temperature_is_one_that_is_sampled_at(self) -> "Evaluation":
@@ -377,6 +425,9 @@ class Recipe(Section):
     that began an answer and those that learn from it. 0: they take turns. Above 0 the default of
     algorithm.preset is dppo."""
 
+    curriculum: Curriculum = Curriculum()
+    """Which tasks are drawn."""
+
     rollout: Rollouts = Rollouts()
     """How answers are sampled."""
 
@@ -397,6 +448,9 @@ class Recipe(Section):
 
     learner: Learner = Learner()
     """The optimiser and its processes."""
+
+    lora: Lora | None = None
+    """Low-rank adapters; null: all weights are learned."""
 
     weights: Weights = Weights()
     """How new weights reach the servers."""
@@ -468,12 +522,33 @@ class Recipe(Section):
                 "critic",
                 "algorithm.advantage",
             )
+        if gae and self.curriculum.dynamic:
+            raise Clash(
+                "curriculum.dynamic (true) looks for groups whose rewards differ, and with a "
+                "critic every group is learned from: set curriculum.dynamic=false",
+                "curriculum.dynamic",
+                "critic",
+            )
         if self.group_size == 1 and not gae:
             raise Clash(
                 f"group_size 1 leaves algorithm.advantage '{self.algorithm.advantage}' without a "
                 "baseline, the mean of the task's answers: at least 2, or a critic and "
                 "algorithm.preset=ppo",
                 "group_size",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_curriculum_sees_whole_groups(self) -> "Recipe":
+        used = "curriculum.dynamic" if self.curriculum.dynamic else "curriculum.retire_at"
+        if self.rollout.straggler_s is not None and (
+            self.curriculum.dynamic or self.curriculum.retire_at is not None
+        ):
+            raise Clash(
+                f"{used} looks at whole groups, and rollout.straggler_s "
+                f"({self.rollout.straggler_s:g}) splits them: set one of the two to null or false",
+                used,
+                "rollout.straggler_s",
             )
         return self
 
@@ -489,8 +564,20 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _an_adapter_goes_through_a_file(self) -> "Recipe":
+        if self.lora is not None and self.weights.transport == "nccl":
+            raise Clash(
+                "weights.transport nccl moves whole models, and with lora only the adapter is "
+                "sent: set weights.transport=auto, or lora=null",
+                "weights.transport",
+                "lora",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _an_answer_fits_into_a_sequence(self) -> "Recipe":
-        answer = self.rollout.max_new_tokens
+        answer = self.rollout.context_tokens
+        key = "max_new_tokens" if self.rollout.chunk_tokens is None else "chunk_tokens"
         limits = {"engine.max_model_tokens": self.engine.max_model_tokens}
         if self.model == "embedded":
             limits["embedded.max_tokens"] = self.embedded.max_tokens
@@ -501,12 +588,23 @@ class Recipe(Section):
                     "engine.max_model_tokens",
                     "embedded.max_tokens",
                 )
-        for key, limit in limits.items():
+        for limit_key, limit in limits.items():
             if limit is not None and answer >= limit:
                 raise Clash(
-                    f"rollout.max_new_tokens ({answer}) must leave room for a prompt in {key} "
+                    f"rollout.{key} ({answer}) must leave room for a prompt in {limit_key} "
                     f"({limit}): lower the one or raise the other",
-                    "rollout.max_new_tokens",
-                    key,
+                    f"rollout.{key}",
+                    limit_key,
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _an_evaluation_has_chunks_where_training_has(self) -> "Recipe":
+        if self.evaluation.chunks is not None and self.rollout.chunk_tokens is None:
+            raise Clash(
+                f"evaluation.chunks ({self.evaluation.chunks}) is about chunks, and there are none "
+                "without rollout.chunk_tokens (found null): set it, or leave this out",
+                "evaluation.chunks",
+                "rollout.chunk_tokens",
+            )
         return self

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rl import lora
 from rl.attention import segments
 from rl.batch import Batch
 from rl.checkpoint import write_model
 from rl.config import Recipe
 from rl.deepspeed_engine import gathered, looking, optimizer_step, start_engine
 from rl.errors import UserError
-from rl.microbatch import MicroBatch, Share, plan, sequence_lengths
+from rl.microbatch import MicroBatch, Share, plan, sequence_answers, sequence_lengths
 from rl.objective import contribution
 from rl.ranks import Command, Ranks
 from rl.ratio import mismatch
@@ -106,8 +107,9 @@ class Learner:
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Name and whole tensor of every weight, under the names of the Hugging Face model.
 
-        Tied weights come once. The tensors are the live ones: copy what must outlast the next
-        update. Run it to its end: under ZeRO-3 the other ranks take part.
+        With `lora` those of the adapter, as rl/lora.py says. Tied weights come once. The tensors
+        are the live ones: copy what must outlast the next update. Run it to its end: under ZeRO-3
+        the other ranks take part.
         """
         if self._split_weights:
             self._ranks.announce(Command.WEIGHTS)
@@ -115,13 +117,13 @@ class Learner:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """What `save` writes at the least: weights, and in float32 their copy and two moments."""
+        """What `save` writes at the least: weights, and of those that are learned a copy and two
+        moments in float32."""
         weights = list(self._model.parameters())
-        trained = [
-            w for _, engine in self._engines(self.model_path) for w in engine.module.parameters()
-        ]
-        model = sum(w.element_size() * n_elements(w) for w in weights)
-        return model + sum(12 * n_elements(w) for w in trained)
+        engines = self._engines(self.model_path)
+        trained = [w for _, engine in engines for w in engine.module.parameters()]
+        learned = sum(n_elements(w) for w in trained if w.requires_grad)
+        return sum(w.element_size() * n_elements(w) for w in weights) + 12 * learned
 
     def save(self, directory: Path) -> None:
         """Write the model and the trainer's state into an existing directory.
@@ -188,7 +190,10 @@ class Learner:
             batch = self._ranks.share_batch(batch, length, denominator, n_tokens)
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
-            passes = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens)[self.rank]
+            whole = self._recipe.algorithm.takes_answers_whole
+            together = sequence_answers(batch) if whole else None
+            shares = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens, together)
+            passes = shares[self.rank]
             share = Share(batch, lengths, passes, self._ranks.device)
             lesson = self._critic and self._critic.judge(share, step)
             if lesson is not None:
@@ -301,8 +306,16 @@ class Learner:
         return found.tolist()
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
+        adapter = self._recipe.lora
+        if adapter is None:
+            return self._gathered(list(self._model.named_parameters()))
+        learned = [pair for pair in self._model.named_parameters() if pair[1].requires_grad]
+        return lora.published(self._gathered(learned), lora.scale(adapter))
+
+    def _gathered(self, weights: list[tuple[str, Any]]) -> Iterator[tuple[str, Tensor]]:
+        """Whole tensors; every rank takes part."""
         split = self._recipe.learner.zero_stage == 3
-        for part in _in_parts(list(self._model.named_parameters())):
+        for part in _in_parts(weights):
             with (
                 self._ranks.waiting("gathering the weights"),
                 gathered([weight for _, weight in part]) if split else nullcontext(),
@@ -312,23 +325,30 @@ class Learner:
 
     def _whole_weights(self) -> dict[str, Tensor]:
         """Copies on the CPU for rank 0, nothing for the others, which take part."""
-        return {
-            name: weight.to("cpu", copy=True) for name, weight in self._weights() if self.rank == 0
-        }
+        every = self._gathered(list(self._model.named_parameters()))
+        return {name: weight.to("cpu", copy=True) for name, weight in every if self.rank == 0}
 
     def _save(self, text: str | None, length: int) -> None:
         with self._ranks.waiting("writing a checkpoint"):
             directory = Path(self._ranks.share_text(text, length))
             weights = self._whole_weights()
             trainer = directory / "trainer"
+            adapter = self._recipe.lora
             if self.rank == 0:
+                if adapter is not None:
+                    lora.write_adapter(
+                        directory / "adapter", weights, adapter, str(self.model_path)
+                    )
+                    weights = lora.whole_model(weights, lora.scale(adapter))
                 write_model(directory, self._model, weights, self.model_path)
                 trainer.mkdir()
                 (trainer / "learner.json").write_text(
                     json.dumps({"version": self.version, **self._layout}), encoding="utf-8"
                 )
             for where, engine in self._engines(trainer):
-                engine.save_checkpoint(where, tag="state")
+                engine.save_checkpoint(
+                    where, tag="state", exclude_frozen_parameters=adapter is not None
+                )
 
     def _load(self, text: str | None, length: int) -> None:
         with self._ranks.waiting("reading a checkpoint"):
@@ -344,8 +364,9 @@ class Learner:
                     + ", ".join(f"{LAYOUT[key]}={now[key]}" for key in differing)
                     + f". Or start a new run from its weights: model={trainer.parent}"
                 )
+            whole = self._recipe.lora is None  # else the frozen weights are not in it
             for where, engine in self._engines(trainer):
-                engine.load_checkpoint(where, tag="state")
+                engine.load_checkpoint(where, tag="state", load_module_strict=whole)
         self.version = written["version"]
 
     def _engines(self, trainer: Path) -> list[tuple[Path, Any]]:

@@ -113,6 +113,8 @@ def sample_rows(
                 "stop": str(rollout.completion.stop),
                 "prompt_tokens": len(rollout.prompt_tokens),
                 "response_tokens": len(rollout.completion.tokens),
+                "chunks": [list(chunk) for chunk in rollout.completion.chunks],
+                "injected": [list(part) for part in rollout.completion.injected],
                 "versions": [list(span) for span in rollout.completion.spans],
                 "verdict": verdict.to_json(),
                 "reward": graded.reward,

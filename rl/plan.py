@@ -137,7 +137,7 @@ def _transport(recipe: Recipe, hardware: Hardware) -> Literal["file", "nccl"]:
     n_gpus = len(hardware.gpus)
     # NCCL takes neither one GPU twice nor slices of one.
     possible = servers + ranks <= n_gpus and not any(gpu.is_slice for gpu in hardware.gpus)
-    if wish == "file" or (wish == "auto" and not possible):
+    if recipe.lora is not None or wish == "file" or (wish == "auto" and not possible):
         return "file"
     if possible:
         return "nccl"
@@ -161,7 +161,8 @@ def _lines(
     budget = answers * recipe.rollout.max_new_tokens
     models = 2 if _critic_of_its_own(recipe) else 1
     checkpoints = (recipe.checkpoint.keep + 1) * models * _gib(weights, 4 + 8)
-    objective = formula(recipe.algorithm, recipe.rollout.max_new_tokens)
+    rollout = recipe.rollout
+    objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated)
     if recipe.critic is not None:
         objective += critic_formula(recipe.critic)
     sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
@@ -173,13 +174,14 @@ def _lines(
         f"learner     {recipe.learner.ranks} ranks, ZeRO {recipe.learner.zero_stage}, "
         f"{_rank_memory(recipe, weights)} each" + _on(rank_gpus),
         *_critic_lines(recipe),
-        f"weights     {MOVED[recipe.weights.backend]}",
+        f"weights     {'the adapter, ' if recipe.lora else ''}{MOVED[recipe.weights.backend]}",
         f"verifiers   {recipe.verify.workers} workers, at most {recipe.verify.memory_mib} MiB each",
         *(f"programs    run in {found}" for found in _isolations(recipe)),
         f"step        {recipe.groups_per_step} groups x {recipe.group_size} = {answers} answers, "
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
         f"{recipe.learner.micro_batch_tokens:,} tokens per rank",
+        *_answers(recipe),
         *_schedule(recipe),
         *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
         f"evaluation  {recipe.evaluation.problems} held-out tasks x {recipe.evaluation.samples}, "
@@ -210,6 +212,24 @@ def _critic_lines(recipe: Recipe) -> Iterator[str]:
 def _critic_of_its_own(recipe: Recipe) -> bool:
     """Whether a second model is trained beside the policy."""
     return recipe.critic is not None and recipe.critic.trunk == "own"
+
+
+def _answers(recipe: Recipe) -> Iterator[str]:
+    """How answers are sampled, where it is not in one context to the end of the budget."""
+    rollout = recipe.rollout
+    if rollout.chunk_tokens is not None:
+        held_out = recipe.evaluation.chunks
+        yield (
+            f"answers     in at most {rollout.chunks} chunks"
+            + (f" (held out {held_out})" if held_out not in (None, rollout.chunks) else "")
+            + f", each in a context of {rollout.context_tokens:,} tokens and the prompt; "
+            f"{rollout.carry_tokens:,} are carried over"
+        )
+    if rollout.truncated == "penalty":
+        window = rollout.penalty_window(rollout.max_new_tokens)
+        yield f"overlong    an answer's last {window:,} tokens cost up to 1 of its reward"
+    if rollout.truncated == "interrupt":
+        yield "overlong    interrupted at a random point of the last 15 % of the budget"
 
 
 def _schedule(recipe: Recipe) -> Iterator[str]:
@@ -261,6 +281,11 @@ def _rank_memory(recipe: Recipe, weights: int | None) -> str:
         return "memory known once the policy is downloaded"
     learner = recipe.learner
     size = BYTES[learner.dtype]
+    if recipe.lora is not None:  # its own state is far smaller than the weights
+        own = _gib(weights, size) / (learner.ranks if learner.zero_stage >= 3 else 1)
+        return (
+            f"{RUNTIME_GIB + own:.1f} GiB, the adapter of rank {recipe.lora.rank} and activations"
+        )
     master = 4 if learner.dtype != "float32" else 0
     split = learner.ranks
     if _critic_of_its_own(recipe):

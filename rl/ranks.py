@@ -124,16 +124,19 @@ class Ranks:
         if self.world_size == 1 and batch is not None:
             return batch
         if batch is None:
-            whole, real = torch.zeros(3, length, dtype=torch.int64), torch.zeros(4, length)
+            whole, real = torch.zeros(4, length, dtype=torch.int64), torch.zeros(4, length)
         else:
-            whole = torch.stack([batch.tokens, batch.positions, batch.loss_mask.long()])
+            answers = batch.answers
+            if answers is None:
+                answers = (batch.positions == 0).cumsum(0) - 1
+            whole = torch.stack([batch.tokens, batch.positions, batch.loss_mask.long(), answers])
             real = torch.stack(
                 [batch.rollout_logprobs, batch.advantages, batch.weights, batch.rewards]
             )
         self.share(whole)
         self.share(real)
-        tokens, positions, mask = whole
-        return Batch(tokens, positions, mask.bool(), *real, denominator, n_tokens)
+        tokens, positions, mask, answers = whole
+        return Batch(tokens, positions, mask.bool(), *real, denominator, n_tokens, answers)
 
     def reduce(self, sums: Tensor, maxima: Tensor) -> tuple[list[float], list[float]]:
         """Over the ranks: the sum of `sums` and the maximum of `maxima`, both [n] float64."""

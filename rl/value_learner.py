@@ -38,13 +38,14 @@ class Lesson(NamedTuple):
 def judge(batch: Batch, values: Tensor, critic: Critic) -> Lesson:
     """Advantages for the policy and targets for the critic, by GAE with a lambda for each.
 
-    Looks at sampled tokens only: what an environment says in between is part of the next state. An
-    answer ends with its last token also where that was the last of its budget, whose reward it gets
-    like any other: to add the value of going on would pay for not coming to an end.
+    Looks at sampled tokens only: what stands in between is part of the next state, and so is the
+    context that the next chunk of an answer begins with. An answer ends with its last token also
+    where that was the last of its budget, whose reward it gets like any other: to add the value of
+    going on would pay for not coming to an end.
     """
     sampled = batch.loss_mask
-    sequence = (batch.positions == 0).cumsum(0)[sampled]
-    lengths = torch.unique_consecutive(sequence, return_counts=True)[1]
+    answers = (batch.positions == 0).cumsum(0) if batch.answers is None else batch.answers
+    lengths = torch.unique_consecutive(answers[sampled], return_counts=True)[1]
     remaining = tokens_after(lengths)
     if critic.lambda_policy == "by_length":
         assert critic.length_alpha is not None  # the schema has made sure of it

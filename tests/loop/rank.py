@@ -27,13 +27,15 @@ def run_ranks(
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
     critic: dict[str, Any] | None = None,
+    lora: dict[str, Any] | None = None,
     **learner: Any,
 ) -> list[Any]:
     """What rank 0 answers to each of `steps`; every process is gone afterwards.
 
     Args:
-        steps: ["update", seed, n_sequences, advantage, weights], ["logprobs", tokens], ["digest"],
-            ["weights"], ["save", directory], ["load", directory], ["limit", bytes].
+        steps: ["update", seed, n_sequences, advantage, weights, in_chunks], ["digest"],
+            ["logprobs", tokens], ["weights"], ["save", directory], ["load", directory],
+            ["limit", bytes].
         follower: "follow", or what ranks above 0 do in its place: "die", "sleep", "stall".
     """
     with socket.socket() as free, tempfile.TemporaryDirectory() as temporary:
@@ -43,6 +45,7 @@ def run_ranks(
         given = {"model": str(model), "temperature": temperature, "learner": learner}
         given["algorithm"] = algorithm or ({"preset": "ppo"} if critic else {})
         given["critic"] = critic
+        given["lora"] = lora
         given["learner"]["ranks"] = ranks
         spec.write_text(json.dumps({**given, "steps": steps, "follower": follower}))
         free.close()
@@ -86,7 +89,7 @@ def main() -> None:
 
     spec = json.loads(Path(sys.argv[1]).read_text())
     recipe = learner_recipe(
-        spec["temperature"], spec["algorithm"], spec["critic"], **spec["learner"]
+        spec["temperature"], spec["algorithm"], spec["critic"], spec["lora"], **spec["learner"]
     )
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     learner = Learner(spec["model"], recipe, rank, world_size)

@@ -8,14 +8,10 @@ from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 
 
-def recipe(critic=None, **algorithm):
+def recipe(rollout=None, critic=None, **algorithm):
+    sections = {"rollout": rollout or {}, "algorithm": algorithm, "critic": critic}
     return Recipe.model_validate(
-        {
-            "model": "embedded",
-            "envs": [{"name": "arithmetic"}],
-            "algorithm": algorithm,
-            "critic": critic,
-        }
+        {"model": "embedded", "envs": [{"name": "arithmetic"}], **sections}
     )
 
 
@@ -77,8 +73,8 @@ def test_what_is_not_the_policys_fault_is_left_out_and_the_rest_of_the_group_sta
 
 def test_truncated_answers_are_trained_on_unless_the_recipe_says_no():
     group = [graded(1.0), graded(0.0, stop=Stop.LENGTH), graded(0.0)]
-    assert pack([group], recipe(train_truncated=True)).skipped == [[None, None, None]]
-    left = pack([group], recipe(train_truncated=False))
+    assert pack([group], recipe()).skipped == [[None, None, None]]
+    left = pack([group], recipe({"truncated": "mask"}))
     assert left.skipped == [[None, "truncated", None]]
     assert left.batch.n_tokens == 4
 
@@ -148,11 +144,13 @@ def test_the_deviation_of_a_step_is_that_of_the_groups_with_signal():
 def test_with_a_critic_every_valid_answer_is_trained_on_and_paid_after_its_last_token():
     alone, failed = [graded(1.0, n=3)], graded(0.0, n=9, stop=Stop.FAILED)
     cut = graded(0.5, n=2, stop=Stop.LENGTH)
-    packed = pack([alone, [graded(1.0), graded(1.0)], [failed, cut]], recipe({}, preset="ppo"))
+    packed = pack(
+        [alone, [graded(1.0), graded(1.0)], [failed, cut]], recipe(critic={}, preset="ppo")
+    )
     assert packed.skipped == [[None], [None, None], ["rollout_failed", None]]
     assert packed.signal_groups == 3
     assert packed.advantages == [[None], [None, None], [0.0, None]]
     assert packed.batch.n_tokens == int(packed.batch.loss_mask.sum()) == 9
     paid = [0, 0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0.5]
     assert packed.batch.rewards.tolist() == [x for answer in paid for x in answer]
-    assert pack([[failed]], recipe({}, preset="ppo")).signal_groups == 0
+    assert pack([[failed]], recipe(critic={}, preset="ppo")).signal_groups == 0

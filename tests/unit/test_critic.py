@@ -22,6 +22,10 @@ def recipe(**written) -> Recipe:
     [
         ({"algorithm": PPO}, "algorithm.advantage 'gae' is made of a critic's values, and critic"),
         ({"critic": {}}, "used by algorithm.advantage 'gae' only (found 'group_std')"),
+        (
+            {"algorithm": PPO, "critic": {}, "curriculum": {"dynamic": True}},
+            "critic every group is learned from",
+        ),
         ({"group_size": 1}, "group_size 1 leaves algorithm.advantage 'group_std' without"),
         ({"algorithm": PPO, "critic": {}, "steps": 10}, "pretraining_steps (10) must be below"),
         ({"critic": {"trunk": "shared"}}, "'shared' needs critic.coef (found null)"),
@@ -114,3 +118,17 @@ def test_normalized_advantages_leave_the_targets_alone():
     torch.testing.assert_close(sampled.std(correction=0), torch.tensor(1.0))
     assert scaled.targets.tolist() == [0, 1, 1, 0, 1, 0, 0]
     assert scaled.advantages[[0, 3, 5]].tolist() == [0, 0, 0]
+
+
+def test_the_chunks_of_an_answer_are_one_answer():
+    """The second chunk sees the prompt again, and two tokens of the first."""
+    mask = torch.tensor([False, True, True, False, False, False, True])
+    zeros = torch.zeros(7)
+    rewards = torch.tensor([0, 0, 0, 0, 0, 0, 1.0])
+    positions = torch.tensor([0, 1, 2, 0, 1, 2, 3])
+    chunks = torch.zeros(7, dtype=torch.int64)
+    batch = Batch(torch.arange(7), positions, mask, zeros, zeros, zeros, rewards, 3, 3, chunks)
+    values = torch.tensor([0, 0.25, 0.5, 0, 0, 0, 0.75])
+    found = judge(batch, values, Critic(lambda_policy=0.5, normalize_advantages=False))
+    assert found.advantages.tolist() == [0, 0.4375, 0.375, 0, 0, 0, 0.25]
+    assert found.targets.tolist() == [0, 1, 1, 0, 0, 0, 1]
