@@ -86,16 +86,21 @@ class Curriculum:
         return drawn
 
     def _next(self, own: _Step) -> int:
-        """The place of the next task; where tasks retire, of one that has not and is not in this step
-        already."""
+        """The place of the next task; where tasks retire, of one that has not retired and is not in
+        this step already."""
+        if self._recipe.curriculum.retire_at is None:
+            self._position += 1
+            return self._position - 1
+        retired = None  # in the place of one that has not, where nearly all have
         for place in range(self._position, self._position + MAX_PASSED_OVER):
             self._position = place + 1
-            if self._recipe.curriculum.retire_at is None:
-                break
             key = self._tasks.train(place).task.key
-            if key not in self._retired and key not in own.places:
-                break
-        return place
+            if key in own.places:
+                continue
+            if key not in self._retired:
+                return place
+            retired = place
+        return self._position - 1 if retired is None else retired
 
     def missing(self, step: int, groups: Sequence[Group]) -> int:
         """How many more tasks the step needs, all of whose groups so far are given."""
