@@ -14,13 +14,9 @@ from rl.config import Recipe
 from rl.curriculum import Curriculum
 from rl.engine import Sampling, give_up
 from rl.rollouts import Rollouts, UnderWay
+from rl.schedule import last_admitted
 from rl.tasks import Drawn, Tasks
 from rl.types import Group
-
-
-def last_admitted(step: int, max_staleness: int, steps: int) -> int:
-    """The last batch that may be under way while the learner has yet to make step `step`."""
-    return min(steps, step + max_staleness)
 
 
 class Taken(NamedTuple):

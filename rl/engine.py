@@ -17,6 +17,7 @@ from rl.answers import EngineError, Malformed, read_completions, read_scores
 from rl.config import Recipe
 from rl.pace import Meter, Pace
 from rl.places import Places
+from rl.schedule import server_of
 from rl.types import Completion
 
 GENERATE = "/inference/v1/generate"
@@ -182,7 +183,7 @@ class Engine:
         Raises:
             EngineError: see `sample`.
         """
-        server = index % len(self.urls)
+        server = server_of(index, len(self.urls))
         request = {"token_ids": prompt, "sampling_params": _parameters(sampling, seed)}
         async with self._places[server].take(sampling.n, order):
             with self._meter.busy(server):

@@ -64,6 +64,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.launch": ["verifiers", "envs"],
     "rl.sandbox_server": ["verifiers"],
     "rl.watch": ["verifiers", "envs"],
+    "rl.schedule": [],
+    "rl.simulate": [],
     "rl.cli": ["verifiers", "envs"],
 }
 
