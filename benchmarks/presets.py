@@ -19,6 +19,9 @@ RECIPE = ROOT / "benchmarks" / "presets.yaml"
 STEPS = 40
 DEADLINE_S = 3600
 
+# As many answers as the others, each to a task of its own; the critic starts from nothing.
+PPO = ["group_size=1", "groups_per_step=128", "critic={lr: 1e-3, updates: 2, pretraining_steps: 5}"]
+
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.presets", description=__doc__)
@@ -52,7 +55,7 @@ def trained(preset: str, seed: int, further: int, out: Path) -> dict[str, Any]:
         sys.executable, "-m", "rl", "train", str(RECIPE), f"run_dir={run_dir}",
         f"algorithm.preset={preset}", f"seed={seed}", f"steps={STEPS + further}",
         *([f"evaluation.every={STEPS}"] if further else []),
-        *(["group_size=1", "groups_per_step=128", "critic={}"] if preset == "ppo" else []),
+        *(PPO if preset == "ppo" else []),
     ]  # fmt: skip
     if not (run_dir / "summary.json").exists():
         done = subprocess.run(

@@ -41,6 +41,7 @@ def random_answers(lengths: Sequence[int], vocabulary: int) -> Batch:
         rollout_logprobs=mask * -math.log(vocabulary),
         advantages=mask * signs,
         weights=mask.float(),
+        rewards=mask * 0.0,
         denominator=n_tokens,
         n_tokens=n_tokens,
     )

@@ -61,27 +61,68 @@ def batch_std(groups: Sequence[Tensor]) -> list[Tensor]:
 
 
 def gae(
-    rewards: Tensor, values: Tensor, discount: float, decay: float, last_value: float = 0.0
+    rewards: Tensor, values: Tensor, remaining: Tensor, *, discount: float, decay: Tensor
 ) -> Tensor:
-    """Generalised advantage estimation over the tokens of one answer (arXiv:1506.02438, eq. 16).
+    """Generalised advantage estimation (arXiv:1506.02438, eq. 16) of answers laid end to end.
+
+    An answer is over after its last token, also where that was the last one it was given: nothing
+    follows, so what follows has no value.
 
     Args:
-        rewards: [L] float, the reward that follows each token; often 0 but for the last one.
-        values: [L] float, the value of the state before each token.
+        rewards: [N] float, what is paid after each token; often 0 but for the last of an answer.
+        values: [N] float, of the state before each token.
+        remaining: [N] int64, tokens of its answer that come after each token.
         discount: gamma, of later rewards.
-        decay: lambda; 0 trusts the next value (least variance), 1 the rewards alone (no bias).
-        last_value: of the state after the last token; 0 where the answer has ended.
+        decay: [N] float, lambda, the same for all tokens of an answer; 0 trusts the next value
+            (least variance), 1 the rewards alone (no bias).
 
     Returns:
-        [L] float. Added to `values` they are the critic's targets.
+        [N] float64. Added to `values` they are the critic's targets.
     """
-    following = torch.cat([values[1:], values.new_tensor([last_value])])
-    surprises = (rewards + discount * following - values).tolist()
-    found, running = [], 0.0
-    for surprise in reversed(surprises):
-        running = surprise + discount * decay * running
-        found.append(running)
-    return values.new_tensor(found[::-1])
+    rewards, values, decay = rewards.double(), values.double(), decay.double()
+    following = torch.where(remaining > 0, values.roll(-1), 0.0)
+    return _discounted_sums(rewards + discount * following - values, remaining, discount * decay)
+
+
+def _discounted_sums(amounts: Tensor, remaining: Tensor, factor: Tensor) -> Tensor:
+    """[N]: of each token and those after it in its answer, the sum of amount x factor^distance.
+
+    Sums over 1, 2, 4, ... tokens, each made of two of the half length: as many passes as the
+    longest answer's length has binary digits, where a loop would take as many as it has tokens.
+    """
+    reach, longest = 1, int(remaining.max()) if len(remaining) else 0
+    while reach <= longest:
+        amounts = amounts + torch.where(remaining >= reach, factor * amounts.roll(-reach), 0.0)
+        factor = factor.square()
+        reach *= 2
+    return amounts
+
+
+def tokens_after(lengths: Tensor) -> Tensor:
+    """[N] int64: how many tokens of its answer follow each token of answers laid end to end.
+
+    Args:
+        lengths: [A] int64, tokens of each answer; N is their sum.
+    """
+    ends = lengths.cumsum(0).repeat_interleave(lengths)
+    return ends - 1 - torch.arange(len(ends))
+
+
+def length_adaptive(lengths: Tensor, alpha: float) -> Tensor:
+    """[A] float64: 1 - 1 / (alpha x length), at least 0: GAE's lambda for each answer.
+
+    1 / (1 - lambda), the number of tokens that an advantage looks ahead, is then alpha x length: a
+    fixed lambda would look at the end of short answers only.
+
+    Source: VAPO (arXiv:2504.05118, "Length-adaptive GAE").
+    """
+    return (1 - 1 / (alpha * lengths.double())).clamp(min=0.0)
+
+
+def normalized(advantages: Tensor) -> Tensor:
+    """[N]: shifted and scaled to mean 0 and (population) standard deviation 1; equal ones to 0."""
+    centred = advantages - advantages.mean()
+    return centred / (centred.square().mean().sqrt() + EPSILON)
 
 
 # Estimators that look at one group, by recipe.algorithm.advantage.

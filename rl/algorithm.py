@@ -97,6 +97,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_max": 5.0,
         "aggregation": "prompt",
     },
+    "ppo": {  # arXiv:1707.06347; every token alike: arXiv:2504.05118
+        "advantage": "gae",
+        "loss": "clip",
+        "clip_low": 0.2,
+        "clip_high": 0.2,
+        "aggregation": "token",
+    },
 }
 
 # The numbers of each loss, with their values where another loss than the preset's is written out.
@@ -133,15 +140,17 @@ class Algorithm(Section):
         "icepop",
         "dppo",
         "scalerl",
+        "ppo",
     ] = DEFAULT_PRESET
     """The parts that are not written out."""
 
-    advantage: Literal["group_mean", "group_std", "batch_std", "leave_one_out", "none"] = (
+    advantage: Literal["group_mean", "group_std", "batch_std", "leave_one_out", "gae", "none"] = (
         "group_std"
     )
     """group_mean: reward - mean of its group; group_std: that over the group's standard deviation;
-    batch_std: that over the step's; leave_one_out: reward - mean of the others in its group; none:
-    rewards are not looked at, only a teacher teaches."""
+    batch_std: that over the step's; leave_one_out: reward - mean of the others in its group; gae:
+    of every token, by the values of a critic (PPO); none: rewards are not looked at, only a teacher
+    teaches."""
 
     loss: Literal["clip", "gspo", "gmpo", "sapo", "dppo", "reinforce"] = "clip"
     """clip: the ratio of a token, clipped (PPO, GRPO, DAPO); gspo: the ratio of an answer, clipped;
@@ -287,6 +296,14 @@ class Algorithm(Section):
                 f"ratio of algorithm.loss '{self.loss}' is that of a whole answer: take "
                 "algorithm.kl_estimator unbiased",
                 "kl_estimator",
+                "loss",
+            )
+        if self.advantage == "gae" and self.loss in RATIO_OF_ANSWERS:
+            raise Clash(
+                f"algorithm.advantage 'gae' tells the tokens of an answer apart, and the ratio of "
+                f"algorithm.loss '{self.loss}' is that of a whole answer: take another loss, "
+                "usually clip",
+                "advantage",
                 "loss",
             )
         if self.constant_tokens is not None and self.aggregation != "constant":

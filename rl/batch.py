@@ -26,8 +26,9 @@ class Batch(NamedTuple):
     positions: Tensor  # [T] int64; 0 starts a new sequence
     loss_mask: Tensor  # [T] bool: sampled by the policy
     rollout_logprobs: Tensor  # [T] float32, nats, of the sampler at sampling time; 0 where masked
-    advantages: Tensor  # [T] float32; 0 where masked
+    advantages: Tensor  # [T] float32; 0 where masked, and until rl/value_learner.py has judged
     weights: Tensor  # [T] float32, of a token's loss in the sum; 0 where masked
+    rewards: Tensor  # [T] float32, paid after a token: an answer's after its last sampled one
     denominator: int  # of that sum, over the whole step: see rl/aggregate.py
     n_tokens: int  # sampled tokens of every valid rollout of the step, packed or not
     answers: Tensor | None = None  # [T] int64: which answer; None: each sequence is one of its own
@@ -37,7 +38,7 @@ class Packed(NamedTuple):
     """The batch, and per group and rollout, in their order, what became of it."""
 
     batch: Batch
-    advantages: list[list[float]]  # 0 where there is none
+    advantages: list[list[float | None]]  # 0 where there is none; None: its tokens' differ
     skipped: list[list[str | None]]  # why a rollout was not trained on; None: it was
     signal_groups: int  # whose rewards, or whose teacher, say what was better
 
@@ -58,7 +59,9 @@ def why_invalid(graded: Graded, recipe: Recipe) -> str | None:
 
 def why_skip(valid: Group, recipe: Recipe) -> str | None:
     """The reason why the rewards of this group's valid rollouts say nothing; None: they do."""
-    if recipe.algorithm.advantage == "none":  # rewards are not looked at
+    # Rewards are not looked at, or the baseline is a critic's: any answer can be better than
+    # expected.
+    if recipe.algorithm.advantage == "none" or recipe.critic is not None:
         return None if valid else "no_answer"
     if len(valid) < 2:
         return "no_baseline"
@@ -69,7 +72,8 @@ def why_skip(valid: Group, recipe: Recipe) -> str | None:
 
 def has_signal(group: Group, recipe: Recipe) -> bool:
     """Whether anything of a group is trained on."""
-    return why_skip([graded for graded in group if why_invalid(graded, recipe) is None]) is None
+    valid = [graded for graded in group if why_invalid(graded, recipe) is None]
+    return why_skip(valid, recipe) is None
 
 
 def pack(groups: list[Group], recipe: Recipe) -> Packed:
@@ -102,7 +106,7 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
         lengths = [own if why is None else [] for own, why in zip(lengths, no_signal, strict=True)]
     weights, denominator = aggregate(lengths, recipe)
     chosen = [
-        _Chosen(graded.rollout, advantage, weight)
+        _Chosen(graded.rollout, graded.reward, advantage, weight)
         for group, shares, why in zip(new, weights, left_out, strict=True)
         if why is None
         for (graded, advantage), weight in zip(group, shares, strict=True)
@@ -117,8 +121,10 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
 
 def _advantages(
     valid: list[Group], no_signal: list[str | None], estimator: str
-) -> list[list[float]]:
-    """One per valid rollout of each group; zeros in groups without signal."""
+) -> list[list[float | None]]:
+    """One per valid rollout of each group; zeros in groups without signal; with a critic none."""
+    if estimator == "gae":
+        return [[None] * len(group) for group in valid]
     rewards = [
         torch.tensor([graded.reward for graded in group], dtype=torch.float64)
         for group, why in zip(valid, no_signal, strict=True)
@@ -139,7 +145,7 @@ def _skipped(group: Group, invalid: list[str | None], lacking: str | None) -> li
     ]
 
 
-def _spread(values: list[float], reasons: list[str | None]) -> list[float]:
+def _spread(values: list[float | None], reasons: list[str | None]) -> list[float | None]:
     """The values of the valid rollouts in their places among all, 0 where there is none."""
     left = iter(values)
     return [next(left) if why is None else 0.0 for why in reasons]
@@ -162,7 +168,8 @@ def aggregate(lengths: Lengths, recipe: Recipe) -> Aggregation:
 
 class _Chosen(NamedTuple):
     rollout: Rollout
-    advantage: float
+    reward: float
+    advantage: float | None
     weight: float
 
 
@@ -173,8 +180,9 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
     logprobs: list[float] = []
     advantages: list[float] = []
     weights: list[float] = []
+    rewards: list[float] = []
     answers: list[int] = []
-    for number, (rollout, advantage, weight) in enumerate(chosen):
+    for number, (rollout, reward, advantage, weight) in enumerate(chosen):
         _check(rollout)
         completion = rollout.completion
         sampled = _sampled(completion)
@@ -186,10 +194,12 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
             positions += range(len(trained))
             mask += trained
             logprobs += [0.0] * len(piece.context) + completion.logprobs[own]
-            advantages += [advantage if here else 0.0 for here in trained]
+            advantages += [advantage or 0.0 if here else 0.0 for here in trained]
             weights += [weight if here else 0.0 for here in trained]
             answers += [number] * len(trained)
-    in_chunks = any(len(rollout.completion.chunks) > 1 for rollout, _, _ in chosen)
+        rewards += [0.0] * (len(mask) - len(rewards))
+        rewards[len(mask) - 1 - mask[::-1].index(True)] = reward
+    in_chunks = any(len(rollout.completion.chunks) > 1 for rollout, *_ in chosen)
     return Batch(
         tokens=torch.tensor(tokens, dtype=torch.int64),
         positions=torch.tensor(positions, dtype=torch.int64),
@@ -197,6 +207,7 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
         rollout_logprobs=torch.tensor(logprobs, dtype=torch.float32),
         advantages=torch.tensor(advantages, dtype=torch.float32),
         weights=torch.tensor(weights, dtype=torch.float32),
+        rewards=torch.tensor(rewards, dtype=torch.float32),
         denominator=denominator,
         n_tokens=n_tokens,
         answers=torch.tensor(answers, dtype=torch.int64) if in_chunks else None,

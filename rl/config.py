@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rl.algorithm import PRESET_AHEAD, RATIO_OF_ANSWERS, Algorithm
+from rl.critic import Critic
 from rl.guides import Reference, Teacher
 from rl.rollout_section import MIN_TEMPERATURE, Rollouts
 from rl.schema import (
@@ -437,8 +438,8 @@ class Recipe(Section):
     groups_per_step: Count = 32
     """Tasks drawn per step."""
 
-    group_size: Annotated[int, Field(ge=2)] = 8
-    """Answers sampled per task; their mean is the baseline."""
+    group_size: Count = 8
+    """Answers sampled per task; their mean is the baseline. 1 only with a critic."""
 
     max_staleness: Annotated[int, Field(ge=0)] = 0
     """Steps that sampling may run ahead of the learner: so many updates may lie between the weights
@@ -462,6 +463,9 @@ class Recipe(Section):
 
     algorithm: Algorithm = Algorithm()
     """The policy gradient."""
+
+    critic: Critic | None = None
+    """What PPO estimates values with; null without it."""
 
     reference: Reference = Reference()
     """The frozen policy of algorithm.kl_coef."""
@@ -602,6 +606,46 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _every_advantage_has_its_baseline(self) -> "Recipe":
+        gae = self.algorithm.advantage == "gae"
+        if gae and self.critic is None:
+            raise Clash(
+                "algorithm.advantage 'gae' is made of a critic's values, and critic is null: give "
+                "it, critic={} for its defaults",
+                "algorithm.advantage",
+                "algorithm.preset",
+            )
+        if self.critic is not None and not gae:
+            raise Clash(
+                f"critic: its values are used by algorithm.advantage 'gae' only (found "
+                f"'{self.algorithm.advantage}'): set algorithm.preset=ppo, or leave critic out",
+                "critic",
+                "algorithm.advantage",
+            )
+        if gae and self.curriculum.dynamic:
+            raise Clash(
+                "curriculum.dynamic (true) looks for groups whose rewards differ, and with a "
+                "critic every group is learned from: set curriculum.dynamic=false",
+                "curriculum.dynamic",
+                "critic",
+            )
+        if self.critic is not None and self.learner.sequence_parallel > 1:
+            raise Clash(
+                f"learner.sequence_parallel ({self.learner.sequence_parallel}) does not share the "
+                "critic's passes out over ranks: set it to 1, or leave critic out",
+                "learner.sequence_parallel",
+                "critic",
+            )
+        if self.group_size == 1 and self.algorithm.advantage not in ("gae", "none"):
+            raise Clash(
+                f"group_size 1 leaves algorithm.advantage '{self.algorithm.advantage}' without a "
+                "baseline, the mean of the task's answers: at least 2, or a critic and "
+                "algorithm.preset=ppo",
+                "group_size",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_curriculum_sees_whole_groups(self) -> "Recipe":
         used = "curriculum.dynamic" if self.curriculum.dynamic else "curriculum.retire_at"
         if self.rollout.straggler_s is not None and (
@@ -612,6 +656,17 @@ class Recipe(Section):
                 f"({self.rollout.straggler_s:g}) splits them: set one of the two to null or false",
                 used,
                 "rollout.straggler_s",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_policy_is_not_frozen_for_ever(self) -> "Recipe":
+        if self.critic is not None and 0 < self.steps <= self.critic.pretraining_steps:
+            raise Clash(
+                f"critic.pretraining_steps ({self.critic.pretraining_steps}) must be below steps "
+                f"({self.steps}): until then the policy is frozen",
+                "critic.pretraining_steps",
+                "steps",
             )
         return self
 

@@ -119,13 +119,13 @@ class Curriculum:
         """
         own = self._steps.pop(step)
         least = self._recipe.curriculum.retire_at
-        for group in groups if least is not None else []:
+        for group in groups:
             rate, key = pass_rate(group, self._recipe), group[0].rollout.task.key
-            if key not in own.places:
-                continue  # late answers to a task of an earlier step, judged by the others
-            if rate is not None and rate >= least:
+            if least is None or rate is None:
+                continue
+            if rate >= least:
                 self._retired.setdefault(key, own.places[key])
-            elif rate is not None:
+            else:
                 self._retired.pop(key, None)
         return {"drawn": own.drawn, "reviewed": own.reviewed, "retired": len(self._retired)}
 

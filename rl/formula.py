@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rl.algorithm import Algorithm
+from rl.critic import Critic
 from rl.guides import Reference, Teacher
 
 ADVANTAGES = {
@@ -10,6 +11,7 @@ ADVANTAGES = {
     "group_std": "(R - mean R) / standard deviation of R, of the task's answers",
     "batch_std": "(R - mean R of the task's answers) / its standard deviation over the step",
     "leave_one_out": "R - mean R of the task's other answers",
+    "gae": "GAE of each token, by the values V of the critic",
 }
 
 
@@ -75,6 +77,21 @@ def _letters(a: Algorithm, reference: Reference, teacher: Teacher | None) -> Ite
         )
     elif a.entropy_coef:
         yield "H = entropy of p, nats"
+
+
+def critic_formula(critic: Critic) -> list[str]:
+    """What the critic adds to the formula: GAE's numbers, and what it minimises itself."""
+    policy = critic.lambda_policy
+    if policy == "by_length":
+        policy = f"1 - 1 / ({critic.length_alpha:g} x tokens of the answer)"
+    scaled = ", A then scaled to mean 0 and deviation 1" if critic.normalize_advantages else ""
+    bound = f", V held within {critic.value_clip:g} of before" if critic.value_clip else ""
+    beside = "" if critic.coef is None else f"{critic.coef:g} x "
+    return [
+        f"GAE with lambda {policy}, discount {critic.discount:g}{scaled}",
+        f"critic: minimise {beside}the mean over the step's sampled tokens of (V - target)^2 / 2"
+        f"{bound}; target: GAE with lambda {critic.lambda_critic:g}, + V",
+    ]
 
 
 def _loss(a: Algorithm) -> str:

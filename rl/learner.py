@@ -15,26 +15,28 @@ from rl.attention import segments
 from rl.batch import Batch
 from rl.checkpoint import write_model
 from rl.config import Recipe
-from rl.deepspeed_engine import gathered, start_engine
+from rl.deepspeed_engine import gathered, looking, optimizer_step, start_engine
 from rl.entropy import adapted
 from rl.errors import UserError
 from rl.frozen import FrozenPolicies
-from rl.microbatch import (
-    MicroBatch,
-    plan,
-    sequence_answers,
-    sequence_lengths,
-    take,
-    to_device,
-)
+from rl.microbatch import MicroBatch, Share, plan, sequence_answers, sequence_lengths
 from rl.model_files import check_heads
 from rl.objective import Bonus, contribution, distances
 from rl.ranks import Command, Ranks
 from rl.ratio import mismatch
 from rl.sequence_parallel import SequenceParallel
 from rl.types import Update
+from rl.value_learner import Lesson, OwnTrunk, SharedTrunk
 
 GATHER_ELEMENTS = 2**26  # ZeRO-3: so many weights are whole on every rank at once while publishing
+
+# What decides how DeepSpeed lays its state out in files, and the recipe's keys for it.
+LAYOUT = {
+    "zero_stage": "learner.zero_stage",
+    "ranks": "learner.ranks",
+    "dtype": "learner.dtype",
+    "critic": "critic.trunk",
+}
 
 
 class LearnerError(UserError):
@@ -75,6 +77,11 @@ class Learner:
         self._engine = start_engine(model_path, recipe, self._ranks)
         self._model: Any = self._engine.module.model
         self._sharing = SequenceParallel(self._ranks, settings.sequence_parallel)
+        self._critic: OwnTrunk | SharedTrunk | None = None
+        if recipe.critic is not None and recipe.critic.trunk == "own":
+            self._critic = OwnTrunk(model_path, recipe, self._ranks)
+        elif recipe.critic is not None:
+            self._critic = SharedTrunk(self._engine, recipe, self._ranks)
 
     @property
     def rank(self) -> int:
@@ -122,7 +129,9 @@ class Learner:
         """What `save` writes at the least: weights, and of those that are learned a copy and two
         moments in float32."""
         weights = list(self._model.parameters())
-        learned = sum(n_elements(w) for w in weights if w.requires_grad)
+        engines = self._engines(self.model_path)
+        trained = [w for _, engine in engines for w in engine.module.parameters()]
+        learned = sum(n_elements(w) for w in trained if w.requires_grad)
         own = sum(w.element_size() * n_elements(w) for w in weights) + 12 * learned
         return own + self._frozen.checkpoint_bytes
 
@@ -154,7 +163,8 @@ class Learner:
             # A follower that is lost already was reported where it was lost.
             with suppress(RuntimeError):
                 self._ranks.announce(Command.STOP)
-        self._engine.destroy()
+        for _, engine in self._engines(self.model_path):
+            engine.destroy()
         self._ranks.leave()
 
     def follow(self) -> None:
@@ -196,12 +206,16 @@ class Learner:
             whole = self._recipe.algorithm.takes_answers_whole
             together = sequence_answers(batch) if whole else None
             passes = plan(lengths, groups, budget, together)[sharing.group]
+            share = Share(batch, lengths, passes, self._ranks.device, multiple_of=sharing.size)
+            lesson = self._critic and self._critic.judge(share, step)
+            if lesson is not None:
+                share = share.with_advantages(lesson.advantages)
             sums = torch.zeros(8, dtype=torch.float64, device=self._ranks.device)
             maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
-            for i, sequences in enumerate(passes):
-                self._engine.set_gradient_accumulation_boundary(i == len(passes) - 1)
-                micro = take(batch, lengths, sequences, multiple_of=sharing.size)
-                self._accumulate(to_device(micro, self._ranks.device), denominator, sums, maxima)
+            with looking(self._engine) if self._rests(step) else nullcontext():
+                for micro, last in share:
+                    self._engine.set_gradient_accumulation_boundary(last)
+                    self._accumulate(micro, share, lesson, sums, maxima)
             found, maxima_found = self._ranks.reduce(sums, maxima)
             loss, clipped, masked, kl, difference, entropy, *guided = found
             difference_max, ratio_max, prob_diff_max = maxima_found
@@ -211,8 +225,12 @@ class Learner:
                     f"nats: the weights diverged (learner.lr={settings.lr:g} is likely too high). "
                     "Nothing was updated; the last checkpoint is whole"
                 )
-            lr = learning_rate(step, settings.lr, settings.warmup_steps)
-            grad_norm = self._step(lr)
+            rates = self._learning_rates(step)
+            limit = settings.max_grad_norm
+            grad_norm = 0.0 if self._rests(step) else optimizer_step(self._engine, rates, limit)
+            learned = None
+            if self._critic is not None and lesson is not None:
+                learned = self._critic.finish(share, lesson, step, grad_norm)
         self.version = step
         trained = int(batch.loss_mask.sum())
         per_token = 1 / max(trained, 1)
@@ -222,7 +240,7 @@ class Learner:
             version=step,
             loss=loss,
             grad_norm=grad_norm,
-            lr=lr,
+            lr=rates[0],
             clip_fraction=clipped * per_token,
             masked_fraction=masked * per_token,
             mismatch_kl=kl * per_token,
@@ -235,28 +253,44 @@ class Learner:
             n_micro_batches=len(passes),
             entropy=entropy * per_token,
             optional=optional,
+            critic=learned,
         )
 
     def _accumulate(
-        self, micro: MicroBatch, denominator: int, sums: Tensor, maxima: Tensor
+        self,
+        micro: MicroBatch,
+        share: Share,
+        lesson: Lesson | None,
+        sums: Tensor,
+        maxima: Tensor,
     ) -> None:
         """One forward and backward pass; its figures are added to `sums` and `maxima` in place."""
         guides = self._frozen.guides(micro)
         rewarded = self._entropy_coef > 0
-        part = self._sharing.part(micro)
-        own = self._engine(*part, self._recipe.rollout.temperature, rewarded)
-        logprobs, entropies = (self._sharing.whole(each, micro) for each in own)
+        values = None
+        if isinstance(self._critic, SharedTrunk):
+            alone = self._critic_alone(self.version + 1)
+            logprobs, entropies, values = self._critic.forward(micro, rewarded, alone)
+        else:
+            part = self._sharing.part(micro)
+            own = self._engine(*part, self._recipe.rollout.temperature, rewarded)
+            logprobs, entropies = (self._sharing.whole(each, micro) for each in own)
         out = contribution(
             self._recipe.algorithm,
             logprobs,
             micro,
-            denominator,
+            share.batch.denominator,
             guides,
             self._frozen.teacher_coef,
             Bonus(self._entropy_coef, entropies) if rewarded else None,
         )
-        # DeepSpeed takes the mean over ranks; the gradient is a sum over them.
-        self._engine.backward(out.loss * self._ranks.world_size, scale_wrt_gas=False)
+        loss = out.loss
+        if isinstance(self._critic, SharedTrunk) and values is not None and lesson is not None:
+            own_loss = loss * 0.0 if self._critic_alone(self.version + 1) else loss
+            loss = self._critic.joined(own_loss, values, micro, lesson, share.batch.n_tokens)
+        if loss.requires_grad:
+            # DeepSpeed takes the mean over ranks; the gradient is a sum over them.
+            self._engine.backward(loss * self._ranks.world_size, scale_wrt_gas=False)
         found = mismatch(logprobs.detach(), micro.rollout_logprobs, micro.loss_mask)
         if self._sharing.index == 0:  # the others of its group have the same figures
             sums += torch.stack(
@@ -302,35 +336,28 @@ class Learner:
         if self._frozen.is_reset_due(self.version):
             self._frozen.reset_reference(self._weights())
 
-    def _step(self, lr: float) -> float:
-        """Clip, update, forget the gradient. Returns the gradient's norm before clipping."""
-        for group in self._engine.optimizer.param_groups:
-            group["lr"] = lr
-        if self._engine.gradient_clipping() > 0:
-            self._engine.step()
-            return float(self._engine.get_global_grad_norm())
-        norm = self._clip()  # see rl/deepspeed_engine.py
-        self._engine.step()
-        return norm
+    def _critic_alone(self, step: int) -> bool:
+        """Whether only the critic learns in this step."""
+        critic = self._recipe.critic
+        return critic is not None and critic.policy_frozen(step)
 
-    def _clip(self) -> float:
-        """Clip gradients that every rank holds whole. Returns their norm before.
+    def _rests(self, step: int) -> bool:
+        """Whether nothing in the policy's engine learns: its pass is made to look at it only."""
+        return self._critic_alone(step) and isinstance(self._critic, OwnTrunk)
 
-        Summed in float64, as ZeRO does: in float32 the norm is off by 3e-6 of itself.
-        """
-        weights = [w for w in self._model.parameters() if w.grad is not None]
-        norms = [torch.linalg.vector_norm(w.grad, dtype=torch.float64) for w in weights]
-        norm = torch.linalg.vector_norm(torch.stack(norms))
-        limit = self._recipe.learner.max_grad_norm
-        torch.nn.utils.clip_grads_with_norm_(weights, limit, norm.float())
-        return float(norm)
+    def _learning_rates(self, step: int) -> list[float]:
+        """Of the policy, and of the value head where it is in the same engine."""
+        settings, critic = self._recipe.learner, self._recipe.critic
+        before = critic.pretraining_steps if critic else 0
+        lr = learning_rate(max(0, step - before), settings.lr, settings.warmup_steps)
+        rates = [0.0 if self._critic_alone(step) else lr]
+        return [*rates, critic.lr] if critic and critic.trunk == "shared" else rates
 
     @property
     def _split_weights(self) -> bool:
         """Whether no rank holds all weights, so that every rank takes part in using them."""
         return self._recipe.learner.zero_stage == 3 and self._ranks.world_size > 1
 
-    @torch.no_grad()
     def _logprobs(self, tokens: Tensor, shared: bool) -> list[float]:
         with self._ranks.waiting("log-probabilities of the fixed prompt"):
             if shared:
@@ -339,11 +366,10 @@ class Learner:
             count = len(tokens)
             rows = torch.arange(count - 1, device=tokens.device)
             positions = torch.arange(count, device=tokens.device)
-            self._engine.eval()
-            found, _ = self._engine(
-                tokens, positions, segments([count], tokens.device), rows, tokens[1:], 1.0
-            )
-            self._engine.train()
+            with looking(self._engine):
+                found, _ = self._engine(
+                    tokens, positions, segments([count], tokens.device), rows, tokens[1:], 1.0
+                )
         return found.tolist()
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -388,40 +414,48 @@ class Learner:
                     json.dumps({**state, **self._layout}), encoding="utf-8"
                 )
                 self._frozen.save(trainer)
-            self._engine.save_checkpoint(
-                trainer, tag="state", exclude_frozen_parameters=adapter is not None
-            )
+            for where, engine in self._engines(trainer):
+                engine.save_checkpoint(
+                    where, tag="state", exclude_frozen_parameters=adapter is not None
+                )
 
     def _load(self, text: str | None, length: int) -> None:
         with self._ranks.waiting("reading a checkpoint"):
             trainer = Path(self._ranks.share_text(text, length)) / "trainer"
             written = json.loads((trainer / "learner.json").read_text(encoding="utf-8"))
-            differing = {
-                key: written[key] for key in self._layout if written[key] != self._layout[key]
-            }
+            now = self._layout
+            differing = [key for key in now if written.get(key) != now[key]]
             if differing:
                 raise LearnerError(
                     f"{trainer} was written with "
-                    + ", ".join(f"learner.{key}={value}" for key, value in differing.items())
+                    + ", ".join(f"{LAYOUT[key]}={written.get(key)}" for key in differing)
                     + " and can only be resumed with that; now it is "
-                    + ", ".join(f"learner.{key}={self._layout[key]}" for key in differing)
+                    + ", ".join(f"{LAYOUT[key]}={now[key]}" for key in differing)
                     + f". Or start a new run from its weights: model={trainer.parent}"
                 )
             whole = self._recipe.lora is None  # else the frozen weights are not in it
-            self._engine.load_checkpoint(trainer, tag="state", load_module_strict=whole)
+            for where, engine in self._engines(trainer):
+                engine.load_checkpoint(where, tag="state", load_module_strict=whole)
             self._frozen.load(trainer)
         self.version = written["version"]
         if self._recipe.algorithm.entropy_target is not None:
             self._entropy_coef = written["entropy_coef"]
 
+    def _engines(self, trainer: Path) -> list[tuple[Path, Any]]:
+        """DeepSpeed's, and where in a checkpoint each keeps its state."""
+        if isinstance(self._critic, OwnTrunk):
+            return [(trainer, self._engine), (trainer / "critic", self._critic.engine)]
+        return [(trainer, self._engine)]
+
     @property
     def _layout(self) -> dict[str, Any]:
-        """What decides how DeepSpeed lays its state out in files."""
-        settings = self._recipe.learner
+        """The values of `LAYOUT` now."""
+        settings, critic = self._recipe.learner, self._recipe.critic
         return {
             "zero_stage": settings.zero_stage,
             "ranks": self._ranks.world_size,
             "dtype": settings.dtype,
+            "critic": critic and critic.trunk,
         }
 
 

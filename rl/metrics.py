@@ -27,6 +27,7 @@ def step_row(
     newest = update.version - 1  # the weights that this update started from
     rollouts = [g.rollout for g in members]
     versions = [r.version for r in rollouts if r.completion.stop is not Stop.FAILED]
+    critic = {} if update.critic is None else {"critic": update.critic._asdict()}
     return {
         "step": step,
         "reward": mean_reward(groups),
@@ -62,6 +63,7 @@ def step_row(
         "n_trained_tokens": update.n_trained_tokens,
         "n_micro_batches": update.n_micro_batches,
         "weights_logprob_diff": agreement,
+        **critic,
     }
 
 

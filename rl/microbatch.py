@@ -1,6 +1,7 @@
 """A batch in parts: which rank computes which sequences in which forward and backward pass."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,12 @@ class MicroBatch(NamedTuple):
     advantages: Tensor  # [N] float32
     weights: Tensor  # [N] float32
     sequence: Tensor  # [N] int64: which answer of this pass, from 0 without gaps
+    source: Tensor  # [N] int64: where in the batch
+
+    @property
+    def inputs(self) -> tuple[Tensor, Tensor, Segments, Tensor, Tensor]:
+        """What the policy's forward pass takes."""
+        return self.tokens, self.positions, self.segments, self.rows, self.targets
 
 
 def sequence_lengths(batch: Batch) -> list[int]:
@@ -127,6 +134,7 @@ def _laid_out(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBa
         advantages=batch.advantages[source],
         weights=batch.weights[source],
         sequence=sequence,
+        source=source,
     )
 
 
@@ -143,6 +151,7 @@ def _empty() -> MicroBatch:
         advantages=torch.zeros(1),
         weights=torch.zeros(1),
         sequence=torch.zeros(1, dtype=torch.int64),
+        source=torch.zeros(1, dtype=torch.int64),
     )
 
 
@@ -157,3 +166,24 @@ def to_device(micro: MicroBatch, device: torch.device) -> MicroBatch:
     )
     tensors = [x.to(device) if isinstance(x, Tensor) else moved for x in micro]
     return MicroBatch(*tensors)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one rank computes of a batch. Iterating gives its micro-batches, the last one marked;
+    it can be done as often as the step needs."""
+
+    batch: Batch
+    lengths: list[int]  # of the batch's sequences
+    passes: list[list[int]]  # this rank's row of the plan
+    device: torch.device
+    multiple_of: int = 1  # so many tokens a pass is padded to
+
+    def __iter__(self) -> Iterator[tuple[MicroBatch, bool]]:
+        for i, sequences in enumerate(self.passes):
+            micro = take(self.batch, self.lengths, sequences, multiple_of=self.multiple_of)
+            yield to_device(micro, self.device), i == len(self.passes) - 1
+
+    def with_advantages(self, advantages: Tensor) -> "Share":
+        """The same with other advantages, [T] float32."""
+        return replace(self, batch=self.batch._replace(advantages=advantages))

@@ -110,14 +110,22 @@ class PackedPolicy(nn.Module):
 
         Both [N] float32, nats. The head is applied to the N rows only.
         """
-        hidden = self.model.base_model(
-            input_ids=tokens.unsqueeze(0),
-            position_ids=positions.unsqueeze(0),
-            use_cache=False,
-            segments=segments,
-        ).last_hidden_state[0]
+        hidden = hidden_states(self.model.base_model, tokens, positions, segments, rows)
         head = self.model.get_output_embeddings()
-        return head(select_rows(hidden, rows), targets, temperature, entropy_gradient)
+        return head(hidden, targets, temperature, entropy_gradient)
+
+
+def hidden_states(
+    trunk: Any, tokens: Tensor, positions: Tensor, segments: Segments, rows: Tensor
+) -> Tensor:
+    """[N, hidden]: what a model without its head makes of packed tokens, at the N rows."""
+    hidden = trunk(
+        input_ids=tokens.unsqueeze(0),
+        position_ids=positions.unsqueeze(0),
+        use_cache=False,
+        segments=segments,
+    ).last_hidden_state[0]
+    return select_rows(hidden, rows)
 
 
 def load_model(model_path: str, dtype: str, activation_checkpointing: bool) -> Any:

@@ -12,7 +12,7 @@ from envs.registry import make_env
 from rl.config import EnvSpec, Recipe
 from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
 from rl.errors import UserError
-from rl.formula import formula
+from rl.formula import critic_formula, formula
 from rl.hardware import Hardware
 from rl.model_files import check_heads, count_parameters, local_model
 
@@ -165,9 +165,12 @@ def _lines(
     weights = n_parameters(recipe)
     answers = recipe.groups_per_step * recipe.group_size
     budget = answers * recipe.rollout.max_new_tokens
-    checkpoints = (recipe.checkpoint.keep + 1) * _gib(weights, 4 + 8)
+    models = 2 if _critic_of_its_own(recipe) else 1
+    checkpoints = (recipe.checkpoint.keep + 1) * models * _gib(weights, 4 + 8)
     rollout, guides = recipe.rollout, (recipe.reference, recipe.teacher)
     objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated, *guides)
+    if recipe.critic is not None:
+        objective += critic_formula(recipe.critic)
     sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
     lines = [
         f"policy      {recipe.model}, {_count(weights)}",
@@ -176,6 +179,7 @@ def _lines(
         + _on(server_gpus),
         f"learner     {recipe.learner.ranks} ranks, ZeRO {recipe.learner.zero_stage}, "
         f"{_rank_memory(recipe, weights)} each" + _on(rank_gpus),
+        *_critic_lines(recipe),
         f"weights     {'the adapter, ' if recipe.lora else ''}{MOVED[recipe.weights.backend]}",
         f"verifiers   {recipe.verify.workers} workers, at most {recipe.verify.memory_mib} MiB each",
         *(f"programs    run in {found}" for found in _isolations(recipe)),
@@ -204,6 +208,21 @@ def _lines(
 def _shared_passes(recipe: Recipe) -> str:
     size = recipe.learner.sequence_parallel
     return f", {size} ranks sharing each pass" if size > 1 else ""
+
+
+def _critic_lines(recipe: Recipe) -> Iterator[str]:
+    critic = recipe.critic
+    if critic is not None:
+        where = "a trunk of its own" if _critic_of_its_own(recipe) else "the policy's trunk"
+        yield (
+            f"critic      a value head on {where}, alone in learning for the first "
+            f"{critic.pretraining_steps} steps"
+        )
+
+
+def _critic_of_its_own(recipe: Recipe) -> bool:
+    """Whether a second model is trained beside the policy."""
+    return recipe.critic is not None and recipe.critic.trunk == "own"
 
 
 def _answers(recipe: Recipe) -> Iterator[str]:
@@ -280,6 +299,8 @@ def _rank_memory(recipe: Recipe, weights: int | None) -> str:
         )
     master = 4 if learner.dtype != "float32" else 0
     split = learner.ranks
+    if _critic_of_its_own(recipe):
+        weights *= 2
     state = _gib(weights, 8 + master) / (split if learner.zero_stage >= 1 else 1)
     gradients = _gib(weights, size) / (split if learner.zero_stage >= 2 else 1)
     own = _gib(weights, size) / (split if learner.zero_stage >= 3 else 1)

@@ -1,5 +1,6 @@
 """What the user sees while a run goes on: one live line on a terminal, plain lines elsewhere."""
 
+import math
 import re
 import time
 from collections import deque
@@ -94,8 +95,18 @@ class Progress:
             f"KL {row['mismatch_kl']:.1e}  "
             f"p diff {row['prob_diff_max']:.1e}  "
             + (f"masked {row['masked_fraction']:.1%}  " if row["masked_fraction"] else "")
+            + _critic(row.get("critic"))
             + f"left {left / 60:.1f} min"
         )
+
+
+def _critic(numbers: dict[str, Any] | None) -> str:
+    """What PPO's critic knows, and whether it is still alone in learning."""
+    if numbers is None:
+        return ""
+    known = numbers["explained_variance"]
+    frozen = "policy frozen, only the critic learns  " if numbers["policy_frozen"] else ""
+    return ("" if math.isnan(known) else f"critic explains {known:.0%}  ") + frozen
 
 
 def before_after(summary: dict[str, Any]) -> Table:

@@ -124,19 +124,31 @@ class Ranks:
         if self.world_size == 1 and batch is not None:
             return batch
         if batch is None:
-            whole, real = torch.zeros(4, length, dtype=torch.int64), torch.zeros(3, length)
+            whole, real = torch.zeros(4, length, dtype=torch.int64), torch.zeros(4, length)
         else:
             answers = batch.answers
             if answers is None:
                 answers = (batch.positions == 0).cumsum(0) - 1
             whole = torch.stack([batch.tokens, batch.positions, batch.loss_mask.long(), answers])
-            real = torch.stack([batch.rollout_logprobs, batch.advantages, batch.weights])
+            real = torch.stack(
+                [batch.rollout_logprobs, batch.advantages, batch.weights, batch.rewards]
+            )
         self.share(whole)
         self.share(real)
         tokens, positions, mask, answers = whole
-        logprobs, advantages, weights = real
-        kinds = tokens, positions, mask.bool(), logprobs, advantages, weights
-        return Batch(*kinds, denominator, n_tokens, answers)
+        logprobs, advantages, weights, rewards = real
+        return Batch(
+            tokens=tokens,
+            positions=positions,
+            loss_mask=mask.bool(),
+            rollout_logprobs=logprobs,
+            advantages=advantages,
+            weights=weights,
+            rewards=rewards,
+            denominator=denominator,
+            n_tokens=n_tokens,
+            answers=answers,
+        )
 
     def reduce(self, sums: Tensor, maxima: Tensor) -> tuple[list[float], list[float]]:
         """Over the ranks: the sum of `sums` and the maximum of `maxima`, both [n] float64."""
@@ -154,8 +166,15 @@ class Ranks:
             return None
         timeout = timedelta(seconds=self.deadline_s)
         firsts = range(0, self.world_size, size)
-        groups = [dist.new_group(list(range(i, i + size)), timeout=timeout) for i in firsts]
+        groups: list[Any] = [
+            dist.new_group(list(range(i, i + size)), timeout=timeout) for i in firsts
+        ]
         return groups[self.rank // size]
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Put the sum over the ranks in its place on every rank."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor)
 
     def leave(self) -> None:
         dist.destroy_process_group()

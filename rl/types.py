@@ -101,6 +101,19 @@ def new_answers(groups: Sequence[Group]) -> list[Graded]:
     return [graded for group in groups for graded in group if not graded.baseline_only]
 
 
+class CriticUpdate(NamedTuple):
+    """What a step did to the critic. Over the step's sampled tokens, of values before the update
+    where nothing else is said."""
+
+    loss: float  # half the mean squared error
+    explained_variance: float  # 1: every target was known; 0: no better than their mean; or NaN
+    value_mean: float
+    target_mean: float
+    clip_fraction: float  # held back by critic.value_clip, in the step's last update
+    grad_norm: float  # before clipping, in the last update; with a shared trunk of both losses
+    policy_frozen: bool  # only the critic learned
+
+
 class Update(NamedTuple):
     """What one optimiser step did. Shares are of the tokens trained on."""
 
@@ -120,3 +133,4 @@ class Update(NamedTuple):
     n_micro_batches: int
     entropy: float  # nats per token, of the policy before the update, at rollout.temperature
     optional: dict[str, float]  # figures of the optional parts of the objective; {} without any
+    critic: CriticUpdate | None = None  # None: the recipe has none

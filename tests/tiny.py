@@ -36,6 +36,7 @@ def tiny_model(directory: Path, architecture: str = "Qwen3", **changes: Any) -> 
 def learner_recipe(
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
+    critic: dict[str, Any] | None = None,
     lora: dict[str, Any] | None = None,
     sections: dict[str, Any] | None = None,
     **learner: Any,
@@ -48,6 +49,7 @@ def learner_recipe(
             "rollout": {"temperature": temperature},
             # The answers of a random batch are far off: by default none is left out for that.
             "algorithm": {"sequence_band": None, **(algorithm or {})},
+            "critic": critic,
             "learner": {**settings, **learner},
             "lora": lora,
             **(sections or {}),
@@ -72,7 +74,7 @@ def random_batch(
     def number(low: int, high: int) -> int:
         return int(torch.randint(low, high, (1,), generator=generator))
 
-    tokens, positions, mask, logprobs, advantages, shares = [], [], [], [], [], []
+    tokens, positions, mask, logprobs, advantages, shares, rewards = [], [], [], [], [], [], []
     for _ in range(n_sequences):
         length = number(4, 60)
         sampled = torch.arange(length) >= number(1, 4)
@@ -82,10 +84,13 @@ def random_batch(
         logprobs.append((torch.randn(length, generator=generator) * 0.2 - 7.5) * sampled)
         advantages.append(torch.randn(1, generator=generator) * sampled * advantage)
         shares.append(sampled / sampled.sum() if weights == "sequence" else sampled.float())
+        # paid after the last token, by whether the first sampled one is in half of the vocabulary
+        right = tokens[-1][sampled][0] < VOCABULARY // 2
+        rewards.append((torch.arange(length) == length - 1) * right.float())
     if not n_sequences:
         whole = torch.zeros(0, dtype=torch.int64)
         none = torch.zeros(0)
-        return Batch(whole, whole, whole > 0, none, none, none, denominator=7, n_tokens=7)
+        return Batch(whole, whole, whole > 0, none, none, none, none, denominator=7, n_tokens=7)
     trained = torch.cat(mask)
     n_tokens = int(trained.sum()) + 50  # 50 more in groups without signal
     return Batch(
@@ -95,6 +100,7 @@ def random_batch(
         torch.cat(logprobs),
         torch.cat(advantages),
         torch.cat(shares),
+        torch.cat(rewards),
         denominator=n_sequences if weights == "sequence" else n_tokens,
         n_tokens=n_tokens,
         answers=(torch.cat(positions) == 0).cumsum(0).sub(1) // 2 if in_chunks else None,

@@ -27,6 +27,7 @@ def run_ranks(
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
     sections: dict[str, Any] | None = None,
+    critic: dict[str, Any] | None = None,
     lora: dict[str, Any] | None = None,
     **learner: Any,
 ) -> list[Any]:
@@ -43,7 +44,8 @@ def run_ranks(
         port = free.getsockname()[1]
         spec = Path(temporary) / "spec.json"
         given = {"model": str(model), "temperature": temperature, "learner": learner}
-        given["algorithm"], given["lora"] = algorithm or {}, lora
+        given["algorithm"] = algorithm or ({"preset": "ppo"} if critic else {})
+        given["lora"], given["critic"] = lora, critic
         given["sections"] = sections or {}
         given["learner"]["ranks"] = ranks
         spec.write_text(json.dumps({**given, "steps": steps, "follower": follower}))
@@ -90,6 +92,7 @@ def main() -> None:
     recipe = learner_recipe(
         spec["temperature"],
         spec["algorithm"],
+        spec["critic"],
         spec["lora"],
         spec["sections"],
         **spec["learner"],
@@ -124,7 +127,8 @@ def do(learner: Any, name: str, arguments: list[Any]) -> Any:
     try:
         match name:
             case "update":
-                return learner.update(random_batch(*arguments))._asdict()
+                found = learner.update(random_batch(*arguments))
+                return {**found._asdict(), "critic": found.critic and found.critic._asdict()}
             case "logprobs":
                 return learner.logprobs(*arguments)
             case "digest":

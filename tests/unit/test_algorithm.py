@@ -59,9 +59,9 @@ def test_another_loss_than_the_presets_brings_numbers_of_its_own(loss):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_resolved_recipe_is_read_back_as_it_was(name, tmp_path):
-    recipe = load_recipe(
-        Path("recipes/math_grpo.yaml"), [f"algorithm={{preset: {name}}}"], profile="cpu"
-    )
+    critic = "{}" if PRESETS[name]["advantage"] == "gae" else "null"
+    overrides = [f"algorithm={{preset: {name}}}", f"critic={critic}"]
+    recipe = load_recipe(Path("recipes/math_grpo.yaml"), overrides, profile="cpu")
     (tmp_path / "recipe.yaml").write_text(dump(recipe))
     assert read_resolved(tmp_path / "recipe.yaml") == recipe
 
@@ -72,6 +72,7 @@ def test_a_resolved_recipe_is_read_back_as_it_was(name, tmp_path):
         ({"preset": "sapo", "clip_low": 0.1}, "clip_low (0.1) belongs to algorithm.loss clip and"),
         ({"preset": "gspo", "weight_max": 2.0}, "a weight would count it twice"),
         ({"preset": "gspo", "token_band": [0.5, 2.0]}, "is that of a whole answer"),
+        ({"preset": "ppo", "loss": "gspo"}, "'gae' tells the tokens of an answer apart, and the"),
         ({"preset": "icepop", "loss": "gmpo"}, "algorithm.token_band ([0.5, 5.0]) leaves out"),
         ({"clip_low": None}, "algorithm.loss 'clip' needs algorithm.clip_low (found null)"),
         ({"clip_dual": 1.2}, "algorithm.clip_dual (1.2) must be above 1 + algorithm.clip_high"),
@@ -124,6 +125,7 @@ def test_a_weight_or_a_dual_clip_may_be_left_away():
             {"entropy_coef": 0.01, "entropy_target": 0.3, "entropy_coef_step": 0.002},
             [" - c H", "c = 0.01, after each step 0.002 more where H was below 0.3, else less"],
         ),
+        ({"preset": "ppo"}, ["clip(r, 0.8, 1.2)", "A = GAE of each token, by the values V"]),
     ],
 )
 def test_the_formula_has_every_number_of_the_recipe(written, parts):

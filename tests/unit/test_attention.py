@@ -199,13 +199,13 @@ def test_sequences_of_a_pass_are_numbered_without_gaps_also_where_one_has_no_tra
     positions = torch.tensor([0, 1, 0, 1, 0, 1])
     mask = torch.tensor([False, False, False, True, False, True])
     zero = torch.zeros(6)
-    batch = Batch(torch.arange(6), positions, mask, zero, zero, zero, 2, 2)
+    batch = Batch(torch.arange(6), positions, mask, zero, zero, zero, zero, 2, 2)
     assert take(batch, sequence_lengths(batch), [0, 1, 2]).sequence.tolist() == [0, 1]
 
 
 def test_a_first_token_marked_as_sampled_is_refused():
     zero = torch.zeros(3)
-    batch = Batch(torch.arange(3), torch.arange(3), torch.ones(3) > 0, zero, zero, zero, 3, 3)
+    batch = Batch(torch.arange(3), torch.arange(3), torch.ones(3) > 0, zero, zero, zero, zero, 3, 3)
     with pytest.raises(ValueError, match="first token"):
         sequence_lengths(batch)
 

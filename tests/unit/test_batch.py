@@ -8,8 +8,9 @@ from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 
 
-def recipe(rollout=None, teacher=None, **algorithm):
+def recipe(rollout=None, teacher=None, critic=None, **algorithm):
     sections = {"rollout": rollout or {}, "teacher": teacher, "algorithm": algorithm}
+    sections["critic"] = critic
     return Recipe.model_validate(
         {"model": "embedded", "envs": [{"name": "arithmetic"}], **sections}
     )
@@ -132,7 +133,7 @@ def test_without_an_advantage_only_the_teacher_says_what_was_better():
 
 def test_a_step_without_signal_is_an_empty_batch():
     batch = pack([[graded(1.0), graded(1.0)]], recipe()).batch
-    assert [t.shape for t in batch[:6]] == [(0,)] * 6
+    assert [t.shape for t in batch[:7]] == [(0,)] * 7
     assert batch.n_tokens == 4
 
 
@@ -182,3 +183,18 @@ def test_the_deviation_of_a_step_is_that_of_the_groups_with_signal():
     up, down = pytest.approx(0.5 / deviation, rel=1e-5), pytest.approx(-0.5 / deviation, rel=1e-5)
     assert found == [[up, down], [down, up, 0.0], [0.0, 0.0]]
     assert pack(STEP[:2], recipe(advantage="batch_std")).advantages == found[:2]
+
+
+def test_with_a_critic_every_valid_answer_is_trained_on_and_paid_after_its_last_token():
+    alone, failed = [graded(1.0, n=3)], graded(0.0, n=9, stop=Stop.FAILED)
+    cut = graded(0.5, n=2, stop=Stop.LENGTH)
+    packed = pack(
+        [alone, [graded(1.0), graded(1.0)], [failed, cut]], recipe(critic={}, preset="ppo")
+    )
+    assert packed.skipped == [[None], [None, None], ["rollout_failed", None]]
+    assert packed.signal_groups == 3
+    assert packed.advantages == [[None], [None, None], [0.0, None]]
+    assert packed.batch.n_tokens == int(packed.batch.loss_mask.sum()) == 9
+    paid = [0, 0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0.5]
+    assert packed.batch.rewards.tolist() == [x for answer in paid for x in answer]
+    assert pack([[failed]], recipe(critic={}, preset="ppo")).signal_groups == 0

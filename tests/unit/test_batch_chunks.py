@@ -171,7 +171,7 @@ def test_a_pass_numbers_answers_and_not_chunks():
     positions = torch.tensor([0, 1, 0, 1, 0, 1, 2])
     zero = torch.zeros(7)
     batch = Batch(
-        torch.arange(7), positions, positions > 0, zero, zero, zero, 4, 4,
+        torch.arange(7), positions, positions > 0, zero, zero, zero, zero, 4, 4,
         answers=torch.tensor([0, 0, 1, 1, 0, 0, 0]),
     )  # fmt: skip
     micro = take(batch, sequence_lengths(batch), [2, 0, 1])

@@ -107,7 +107,7 @@ def _batch(lengths: list[int]) -> Batch:
     mask = positions > 0
     zeros = torch.zeros(sum(lengths))
     n_tokens = int(mask.sum())
-    return Batch(tokens, positions, mask, zeros, zeros, mask.float(), n_tokens, n_tokens)
+    return Batch(tokens, positions, mask, zeros, zeros, mask.float(), zeros, n_tokens, n_tokens)
 
 
 @pytest.mark.parametrize("make", [padded_passes, packed_passes])

@@ -90,7 +90,7 @@ def test_an_exponent_without_a_dot_is_a_number(write):
         ("weights.transport=ftp", "weights.transport: input should be 'auto', 'file' or 'nccl'"),
         (
             "group_size=1",
-            "override 'group_size=1': group_size: input should be greater than or equal to 2",
+            "override 'group_size=1': group_size 1 leaves algorithm.advantage 'group_std' without",
         ),
         ("embedded.hidden=20", "embedded.hidden: input should be a multiple of 8 (found 20)"),
         (

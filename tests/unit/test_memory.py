@@ -24,7 +24,7 @@ def passes(lengths):
     positions = torch.cat([torch.arange(n) for n in lengths])
     tokens = torch.arange(total) % VOCABULARY
     zero = torch.zeros(total)
-    batch = Batch(tokens, positions, positions > 0, zero, zero, zero, total, total)
+    batch = Batch(tokens, positions, positions > 0, *[zero] * 4, total, total)
     (((sequences,),),) = (plan(sequence_lengths(batch), 1, total),)
     return take(batch, sequence_lengths(batch), sequences)
 
@@ -35,7 +35,7 @@ def peak_of(model, lengths, *, logits_mib=1024, checkpointing=False):
     policy.train()
     micro = passes(lengths)
     with Peak() as found:
-        logprobs = policy(
+        logprobs, _ = policy(
             micro.tokens, micro.positions, micro.segments, micro.rows, micro.targets, 0.7
         )
         logprobs.sum().backward()

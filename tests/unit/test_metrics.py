@@ -5,7 +5,7 @@ from rl.batch import pack
 from rl.config import Recipe
 from rl.metrics import sample_rows, signs, step_row
 from rl.record import RunDirectory
-from rl.types import ENGINE, Completion, Graded, Rollout, Span, Stop, Update
+from rl.types import ENGINE, Completion, CriticUpdate, Graded, Rollout, Span, Stop, Update
 from verifiers.verdict import broken, correct, wrong
 
 RECIPE = Recipe.model_validate({"model": "embedded", "envs": [{"name": "arithmetic"}]})
@@ -39,6 +39,15 @@ def test_a_row_says_how_much_was_clipped_and_left_out():
     found = row(answer(3))
     shares = [found[key] for key in ("clip_fraction", "masked_fraction", "prob_diff_max")]
     assert shares == [0.25, 0.5, 0.75]
+
+
+def test_a_row_has_the_critics_numbers_where_there_is_a_critic():
+    groups = [[answer(3)]]
+    critic = CriticUpdate(0.1, 0.5, 0.25, 0.75, 0.0, 1.0, policy_frozen=True)
+    update = UPDATE._replace(critic=critic)
+    found = step_row(9, groups, [], pack(groups, RECIPE), update, 0.0)
+    assert found["critic"] == critic._asdict()
+    assert "critic" not in row(answer(3))
 
 
 @pytest.mark.parametrize(("lengths", "ended"), [((5, 9, 9), True), ((5, 12, 12), False)])

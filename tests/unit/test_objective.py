@@ -39,8 +39,14 @@ def make_batch(algorithm, groups, rollout_logprobs, rewards) -> Batch:
 
     Token t of the batch is t, so that what belongs to a token is found by it.
     """
+    critic = {} if algorithm.advantage == "gae" else None
     recipe = Recipe.model_validate(
-        {"model": "embedded", "envs": [{"name": "arithmetic"}], "algorithm": dict(algorithm)}
+        {
+            "model": "embedded",
+            "envs": [{"name": "arithmetic"}],
+            "algorithm": dict(algorithm),
+            "critic": critic,
+        }
     )
     lengths = torch.tensor([n for group in groups for n in group])
     weights, denominator = aggregate(groups, recipe)
@@ -51,6 +57,10 @@ def make_batch(algorithm, groups, rollout_logprobs, rewards) -> Batch:
         return torch.cat(list(per_answer)).repeat_interleave(lengths + 1) * mask
 
     sizes = [len(group) for group in groups]
+    if algorithm.advantage == "gae":  # any that differ from token to token
+        advantages = (double(rewards).repeat_interleave(lengths + 1) - 0.1 * positions) * mask
+    else:
+        advantages = spread(step_advantages(algorithm.advantage, double(rewards).split(sizes)))
     logprobs = torch.zeros(len(mask)).double()
     logprobs[mask] = double(rollout_logprobs)
     return Batch(
@@ -58,8 +68,9 @@ def make_batch(algorithm, groups, rollout_logprobs, rewards) -> Batch:
         positions=positions,
         loss_mask=mask,
         rollout_logprobs=logprobs,
-        advantages=spread(step_advantages(algorithm.advantage, double(rewards).split(sizes))),
+        advantages=advantages,
         weights=spread(map(double, weights)),
+        rewards=torch.zeros(len(mask)).double(),
         denominator=denominator,
         n_tokens=int(mask.sum()),
     )
@@ -148,6 +159,7 @@ def micro_batch(rollout, advantages, mask, sequence) -> MicroBatch:
     return MicroBatch(
         nothing, nothing, None, nothing, nothing,  # pyright: ignore[reportArgumentType]
         torch.tensor(mask), double(rollout), double(advantages), real, torch.tensor(sequence),
+        nothing,
     )  # fmt: skip
 
 

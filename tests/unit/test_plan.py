@@ -105,6 +105,29 @@ def test_nccl_without_a_gpu_for_each_process_is_refused_with_the_keys():
         make_plan(changed, CPU)
 
 
+def test_the_plan_shows_the_critic_and_counts_its_memory(tmp_path):
+    header = json.dumps({"weight": {"dtype": "BF16", "shape": [2**30], "data_offsets": [0, 0]}})
+    size = len(header).to_bytes(8, "little")
+    (tmp_path / "model.safetensors").write_bytes(size + header.encode())
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("{}")
+
+    def plan(**written):
+        lines = make_plan(recipe(model=str(tmp_path), **written), CPU).lines
+        (learner,) = (line for line in lines if line.startswith("learner"))
+        return "\n".join(lines), float(re.findall(r"([\d.]+) GiB", learner)[0])
+
+    ppo = {"preset": "ppo"}
+    _, alone = plan()
+    own, with_own = plan(algorithm=ppo, critic={})
+    shared, with_shared = plan(algorithm=ppo, critic={"trunk": "shared", "coef": 0.1})
+    assert "a value head on a trunk of its own, alone in learning for the first 10 steps" in own
+    assert "a value head on the policy's trunk" in shared
+    assert "critic: minimise 0.1 x the mean" in shared
+    assert with_own == pytest.approx(alone + 16)  # 16 bytes per weight in bfloat16
+    assert with_shared == alone
+
+
 def test_the_plan_shows_what_is_derived_from_the_two_numbers():
     text = "\n".join(make_plan(recipe(groups_per_step=6, group_size=7), CPU).lines)
     assert "6 groups x 7 = 42 answers" in text

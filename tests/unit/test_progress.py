@@ -34,6 +34,16 @@ def test_a_step_says_what_matters():
     assert "masked 3.4%" in shown(False, lambda progress: progress.step(some))
 
 
+def test_a_step_says_what_the_critic_knows_and_that_the_policy_is_frozen():
+    def line(**critic):
+        row = {**ROW, "critic": {"explained_variance": 0.25, "policy_frozen": False, **critic}}
+        return shown(False, lambda progress: progress.step(row))
+
+    assert "critic explains 25%  left" in line()
+    assert "policy frozen, only the critic learns" in line(policy_frozen=True)
+    assert "explains" not in line(explained_variance=float("nan")), "all answers were paid alike"
+
+
 def test_a_terminal_shows_what_is_waited_for_and_until_when():
     def act(progress):
         progress.wait("rollout servers are starting", 600)
