@@ -22,12 +22,14 @@ from vllm.distributed.weight_transfer.base import (
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
+from vllm.model_executor.layers.fused_moe import RoutedExperts
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader import get_model_loader
 from vllm.model_executor.model_loader.reload import (
     finalize_layerwise_reload,
     initialize_layerwise_reload,
 )
+from vllm.platforms import current_platform
 
 _PR_SET_PDEATHSIG = 1
 
@@ -107,11 +109,24 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
         tied = bool(getattr(self.model_config.hf_config, "tie_word_embeddings", False))
         if mistakes := compare(self._expected, found, tied=tied):
             raise ValueError(f"weight update refused, nothing was changed: {mistakes}")
+        self._forget_expert_kernels()
         initialize_layerwise_reload(self.model)
         self.model.load_weights(weights.items())  # type: ignore[operator]
         finalize_layerwise_reload(self.model, self.model_config)
         if tied:
             self._repack_output_layer()
+
+    def _forget_expert_kernels(self) -> None:
+        """Let experts be packed again, as when the model was loaded first.
+
+        On CPUs vLLM multiplies by packed copies here, too, and packs them only where it makes a new
+        kernel: with the old one it would read the new weights in the wrong layout (vLLM 0.32).
+        """
+        if not current_platform.is_cpu():
+            return
+        for module in self.model.modules():
+            if isinstance(module, RoutedExperts):
+                module.quant_method.moe_kernel = None
 
     def _repack_output_layer(self) -> None:
         """Let a tied output layer see the new embedding.
