@@ -57,7 +57,14 @@ class EmbeddedPolicy(Section):
     """Key and value heads; fewer than `heads` is grouped-query attention."""
 
     intermediate: Annotated[Width, Field(le=2048)] = 256
-    """Width of the feed-forward layers."""
+    """Width of the feed-forward layers; with `experts`, of each of them."""
+
+    experts: Annotated[int, Field(ge=0, le=64)] = 0
+    """Experts in each layer (Qwen3-MoE architecture), of which `hidden` must be a multiple of 32;
+    0: none, a dense policy."""
+
+    experts_per_token: Annotated[int, Field(ge=1, le=8)] = 2
+    """Experts that compute each token; unused without `experts`."""
 
     max_tokens: Annotated[int, Field(ge=64, le=131072)] = 2048
     """Longest sequence the position embedding is made for."""
@@ -70,6 +77,24 @@ class EmbeddedPolicy(Section):
                 f"({self.kv_heads})",
                 "heads",
                 "kv_heads",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _experts_can_be_chosen_and_computed(self) -> "EmbeddedPolicy":
+        if self.experts and self.experts_per_token > self.experts:
+            raise Clash(
+                f"embedded.experts_per_token ({self.experts_per_token}) must not exceed "
+                f"embedded.experts ({self.experts})",
+                "experts_per_token",
+                "experts",
+            )
+        if self.experts and self.hidden % 32:
+            raise Clash(
+                f"embedded.hidden ({self.hidden}) must be a multiple of 32 where there are "
+                f"embedded.experts ({self.experts}): vLLM's kernel on CPUs wants it",
+                "hidden",
+                "experts",
             )
         return self
 
@@ -226,6 +251,15 @@ class Learner(Section):
 
     collective_deadline_s: Positive = 600.0
     """Longest that ranks wait for each other inside an update."""
+
+
+class MixtureOfExperts(Section):
+    """Of policies with experts; unused by dense ones."""
+
+    routing: Literal["replay", "learner"] = "replay"
+    """Which experts the learner computes a sampled token with. replay: those that the sampler chose
+    for it; the run is refused where these are not to be had. learner: its own router's choice,
+    which now and then is another, and then the token's log-probability jumps."""
 
 
 class Weights(Section):
@@ -393,6 +427,9 @@ class Recipe(Section):
 
     learner: Learner = Learner()
     """The optimiser and its processes."""
+
+    moe: MixtureOfExperts = MixtureOfExperts()
+    """What differs for policies with experts."""
 
     weights: Weights = Weights()
     """How new weights reach the servers."""

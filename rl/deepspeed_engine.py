@@ -11,6 +11,7 @@ import torch
 from rl.config import Recipe
 from rl.packed_model import PackedPolicy, load_model
 from rl.ranks import Ranks
+from rl.routes import replayed_experts
 
 
 def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
@@ -35,7 +36,8 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
         torch.set_float32_matmul_precision("high")
     plugin = DeepSpeedPlugin(hf_ds_config=_deepspeed_settings(recipe))
     accelerator = Accelerator(deepspeed_plugin=plugin)
-    policy = PackedPolicy(load_model(model_path, settings.dtype, settings.activation_checkpointing))
+    model = load_model(model_path, settings.dtype, settings.activation_checkpointing)
+    policy = PackedPolicy(model, replayed_experts(model_path, recipe))
     policy.train()
     optimizer = DummyOptim(policy.parameters())  # stands for the one in the settings
     with ranks.waiting("starting DeepSpeed"):

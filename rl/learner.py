@@ -18,8 +18,10 @@ from rl.deepspeed_engine import gathered, start_engine
 from rl.errors import UserError
 from rl.microbatch import MicroBatch, plan, sequence_lengths, take, to_device
 from rl.objective import contribution
+from rl.packed_model import in_checkpoint_names
 from rl.ranks import Command, Ranks
 from rl.ratio import mismatch
+from rl.routes import read_experts, replayed_experts
 from rl.types import Update
 
 GATHER_ELEMENTS = 2**26  # ZeRO-3: so many weights are whole on every rank at once while publishing
@@ -51,6 +53,9 @@ class Learner:
         """
         settings = recipe.learner
         self._recipe = recipe
+        self._has_experts = read_experts(model_path) is not None
+        replayed = replayed_experts(model_path, recipe)
+        self._routes_per_token = 0 if replayed is None else replayed.per_row
         self.model_path = Path(model_path)
         self.version = 0  # of the weights held: updates since the starting policy
         cores = len(os.sched_getaffinity(0))
@@ -75,6 +80,11 @@ class Learner:
         """
         if batch.n_tokens < 1:
             raise ValueError("an update needs at least one sampled token (n_tokens is 0)")
+        if self._routes_per_token and len(batch.tokens) and batch.routes is None:
+            raise LearnerError(
+                "the answers do not say which experts computed them, which moe.routing: replay "
+                "needs: set moe.routing=learner"
+            )
         numbers = len(batch.tokens), batch.denominator, batch.n_tokens
         self._ranks.announce(Command.UPDATE, *numbers)
         return self._update(batch, *numbers)
@@ -90,13 +100,15 @@ class Learner:
         return self._logprobs(torch.tensor(tokens), shared)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and whole tensor of every weight, under the names of the Hugging Face model.
+        """Name and whole tensor of every weight, under the names of the Hugging Face checkpoint.
 
         Tied weights come once. The tensors are the live ones: copy what must outlast the next
         update. Run it to its end: under ZeRO-3 the other ranks take part.
         """
         if self._split_weights:
             self._ranks.announce(Command.WEIGHTS)
+        if self._has_experts:
+            return in_checkpoint_names(self._model, self._weights())
         return self._weights()
 
     @property
@@ -166,7 +178,9 @@ class Learner:
     def _update(self, batch: Batch | None, length: int, denominator: int, n_tokens: int) -> Update:
         step = self.version + 1
         with self._ranks.waiting(f"update {step}"):
-            batch = self._ranks.share_batch(batch, length, denominator, n_tokens)
+            batch = self._ranks.share_batch(
+                batch, length, denominator, n_tokens, self._routes_per_token
+            )
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
             passes = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens)[self.rank]
@@ -217,6 +231,7 @@ class Learner:
             micro.rows,
             micro.targets,
             self._recipe.rollout.temperature,
+            micro.routes,
         )
         out = contribution(self._recipe.algorithm, logprobs, micro, denominator)
         # DeepSpeed takes the mean over ranks; the loss is a sum over them.

@@ -24,6 +24,7 @@ class MicroBatch(NamedTuple):
     advantages: Tensor  # [N] float32
     weights: Tensor  # [N] float32
     sequence: Tensor  # [N] int64: which sequence of this pass, from 0 without gaps
+    routes: Tensor | None = None  # [T, layers * experts per token] uint8
 
 
 def sequence_lengths(batch: Batch) -> list[int]:
@@ -91,6 +92,7 @@ def take(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBatch:
         advantages=batch.advantages[source],
         weights=batch.weights[source],
         sequence=sequence,
+        routes=None if batch.routes is None else batch.routes[index],
     )
 
 
@@ -120,5 +122,5 @@ def to_device(micro: MicroBatch, device: torch.device) -> MicroBatch:
         None if plan.pad is None else plan.pad.to(device),
         None if plan.unpad is None else plan.unpad.to(device),
     )
-    tensors = [x.to(device) if isinstance(x, Tensor) else moved for x in micro]
-    return MicroBatch(*tensors)  # pyright: ignore[reportArgumentType]
+    tensors = {k: x.to(device) for k, x in micro._asdict().items() if isinstance(x, Tensor)}
+    return micro._replace(**tensors, segments=moved)

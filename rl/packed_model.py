@@ -1,6 +1,6 @@
 """A Hugging Face model made into: packed tokens in, log-probabilities of the trained ones out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from torch.utils.checkpoint import checkpoint
 from rl.attention import NAME as PACKED_ATTENTION
 from rl.attention import Segments, select_rows
 from rl.errors import UserError
+from rl.replay import Replay
+from rl.routes import Experts
 
 # Largest number of logits alive at once, 1 GiB of float32. With 150 k tokens of vocabulary the
 # logits of a micro-batch would fill a GPU; above this they are made in parts, and again in the
@@ -75,10 +77,15 @@ def _in_parts(
 class PackedPolicy(nn.Module):
     """A causal language model as the learner sees it: packed tokens in, log-probabilities out."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, experts: Experts | None = None) -> None:
+        """
+        Args:
+            experts: those of the model, where its routers are to take the sampler's choice.
+        """
         super().__init__()
         LogprobHead.replace(model)
         self.model = model
+        self._replay = None if experts is None else Replay(model, experts)
 
     def forward(
         self,
@@ -88,8 +95,11 @@ class PackedPolicy(nn.Module):
         rows: Tensor,  # [N] int64, distinct: where in T a target is predicted, one before it
         targets: Tensor,  # [N] int64: the tokens predicted there
         temperature: float,
+        routes: Tensor | None = None,  # [T, layers * experts per token] uint8; None: its own
     ) -> Tensor:
         """[N] float32, nats. The head is applied to the N rows only."""
+        if self._replay is not None:
+            self._replay.set(routes)
         hidden = self.model.base_model(
             input_ids=tokens.unsqueeze(0),
             position_ids=positions.unsqueeze(0),
@@ -125,6 +135,20 @@ def load_model(model_path: str, dtype: str, activation_checkpointing: bool) -> A
     return model
 
 
+def in_checkpoint_names(
+    model: Any, weights: Iterable[tuple[str, Tensor]]
+) -> Iterator[tuple[str, Tensor]]:
+    """The weights of a model with experts as its checkpoints hold them, which servers expect.
+
+    transformers keeps the experts of a layer in one tensor, checkpoints each by itself. The tensors
+    given are views of those taken.
+    """
+    from transformers.core_model_loading import revert_weight_conversion
+
+    for name, weight in weights:
+        yield from revert_weight_conversion(model, {name: weight}).items()
+
+
 def _refuse_what_packing_breaks(model_path: str, config: Any) -> None:
     text = config.get_text_config()
     layers = set(getattr(text, "layer_types", None) or ["full_attention"])
@@ -137,5 +161,5 @@ def _refuse_what_packing_breaks(model_path: str, config: Any) -> None:
 def _cannot_pack(model_path: str, why: list[str]) -> ModelError:
     return ModelError(
         f"model {model_path}: cannot be trained packed, it is not plain attention with a plain "
-        f"output layer: {', '.join(why)}. Take a Llama, Qwen2 or Qwen3 model"
+        f"output layer: {', '.join(why)}. Take a Llama, Qwen2, Qwen3 or Qwen3-MoE model"
     )

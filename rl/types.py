@@ -37,6 +37,9 @@ class Completion:
     logprobs: list[float]  # nats, of the distribution really sampled from, at sampling time
     stop: Stop
     spans: tuple[Span, ...]  # cover [0, L) in order
+    # The experts that computed prompt and answer but for its last token, which nothing was computed
+    # from: [prompt + L - 1, layers, experts per token], a byte each. Empty where none are replayed.
+    routes: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
