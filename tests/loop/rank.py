@@ -31,8 +31,8 @@ def run_ranks(
     """What rank 0 answers to each of `steps`; every process is gone afterwards.
 
     Args:
-        steps: ["update", seed, n_sequences, advantage, weights], ["logprobs", tokens], ["digest"],
-            ["weights"], ["save", directory], ["load", directory], ["limit", bytes].
+        steps: ["update", seed, n_sequences, advantage, weights], ["routed", and the same],
+            ["logprobs", tokens], ["digest"], ["weights"], ["save", directory], ["load", directory], ["limit", bytes].
         follower: "follow", or what ranks above 0 do in its place: "die", "sleep", "stall".
     """
     with socket.socket() as free, tempfile.TemporaryDirectory() as temporary:
@@ -109,12 +109,14 @@ def do(learner: Any, name: str, arguments: list[Any]) -> Any:
 
     from rl.checkpoint import save_checkpoint
     from rl.errors import UserError
-    from tests.tiny import random_batch
+    from tests.tiny import random_batch, routed
 
     try:
         match name:
             case "update":
                 return learner.update(random_batch(*arguments))._asdict()
+            case "routed":
+                return learner.update(routed(random_batch(*arguments), arguments[0]))._asdict()
             case "logprobs":
                 return learner.logprobs(*arguments)
             case "digest":
