@@ -53,7 +53,10 @@ def routed(batch: Batch, seed: int) -> Batch:
 
 
 def learner_recipe(
-    temperature: float = 1.0, algorithm: dict[str, Any] | None = None, **learner: Any
+    temperature: float = 1.0,
+    algorithm: dict[str, Any] | None = None,
+    moe: dict[str, Any] | None = None,
+    **learner: Any,
 ) -> Recipe:
     settings = {"dtype": "float32", "lr": 1e-3, "threads": 1, "collective_deadline_s": 120}
     return Recipe.model_validate(
@@ -63,6 +66,7 @@ def learner_recipe(
             "rollout": {"temperature": temperature},
             # The answers of a random batch are far off: by default none is left out for that.
             "algorithm": {"sequence_band": None, **(algorithm or {})},
+            "moe": moe or {},
             "learner": {**settings, **learner},
         }
     )

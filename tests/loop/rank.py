@@ -26,13 +26,15 @@ def run_ranks(
     follower: str = "follow",
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
+    moe: dict[str, Any] | None = None,
     **learner: Any,
 ) -> list[Any]:
     """What rank 0 answers to each of `steps`; every process is gone afterwards.
 
     Args:
         steps: ["update", seed, n_sequences, advantage, weights], ["routed", and the same],
-            ["logprobs", tokens], ["digest"], ["weights"], ["save", directory], ["load", directory], ["limit", bytes].
+            ["logprobs", tokens], ["digest"], ["weights"],
+            ["save", directory], ["load", directory], ["limit", bytes].
         follower: "follow", or what ranks above 0 do in its place: "die", "sleep", "stall".
     """
     with socket.socket() as free, tempfile.TemporaryDirectory() as temporary:
@@ -40,7 +42,7 @@ def run_ranks(
         port = free.getsockname()[1]
         spec = Path(temporary) / "spec.json"
         given = {"model": str(model), "temperature": temperature, "learner": learner}
-        given["algorithm"] = algorithm or {}
+        given["algorithm"], given["moe"] = algorithm or {}, moe or {}
         given["learner"]["ranks"] = ranks
         spec.write_text(json.dumps({**given, "steps": steps, "follower": follower}))
         free.close()
@@ -83,7 +85,7 @@ def main() -> None:
     from tests.tiny import learner_recipe
 
     spec = json.loads(Path(sys.argv[1]).read_text())
-    recipe = learner_recipe(spec["temperature"], spec["algorithm"], **spec["learner"])
+    recipe = learner_recipe(spec["temperature"], spec["algorithm"], spec["moe"], **spec["learner"])
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     learner = Learner(spec["model"], recipe, rank, world_size)
     if rank > 0:
