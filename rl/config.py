@@ -42,7 +42,7 @@ class EnvSpec(BaseModel):
 
 
 class EmbeddedPolicy(Section):
-    """Size of the policy that `model: embedded` makes (Qwen3 architecture, character tokens)."""
+    """Size of the policy that `model: embedded` makes (Qwen3 or Qwen3-MoE, character tokens)."""
 
     layers: Annotated[int, Field(ge=1, le=16)] = 3
     """Transformer layers."""

@@ -10,9 +10,9 @@ Knows neither torch nor vLLM: the supervisor asks it, too.
 
 import base64
 import binascii
-import io
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from rl.errors import UserError
 # Model types whose routers are a softmax over the experts, of which the largest are taken.
 REPLAYED = ("olmoe", "qwen2_moe", "qwen3_moe")
 COUNTS = ("num_experts", "num_local_experts", "n_routed_experts")  # as configurations call it
+NPY = b"\x93NUMPY\x01\x00"  # how version 1.0 of the file format starts
 MAX_EXPERTS = 256  # one byte each
 
 
@@ -91,8 +92,6 @@ def read_routes(answer: Any, experts: Experts, tokens: int) -> bytes:
     Raises:
         BadRoutes: it is anything else, or names an expert that does not exist.
     """
-    import numpy
-
     if answer is None:
         raise BadRoutes(
             "no `routed_experts` beside the tokens, which moe.routing: replay needs (a run can do "
@@ -101,15 +100,29 @@ def read_routes(answer: Any, experts: Experts, tokens: int) -> bytes:
     if not isinstance(answer, str):
         raise BadRoutes(f"`routed_experts` that is {type(answer).__name__}, not a text")
     try:
-        file = io.BytesIO(base64.b64decode(answer, validate=True))
-        routes = numpy.load(file, allow_pickle=False)
-    except (binascii.Error, ValueError, EOFError, OSError) as error:
+        file = base64.b64decode(answer, validate=True)
+    except (binascii.Error, ValueError) as error:
         raise BadRoutes(f"`routed_experts` that cannot be read: {error}") from error
-    expected = (tokens, experts.layers, experts.per_token)
-    if not isinstance(routes, numpy.ndarray) or routes.dtype != numpy.uint8:
-        raise BadRoutes(f"`routed_experts` of type {getattr(routes, 'dtype', '?')}, not uint8")
-    if routes.shape != expected:
-        raise BadRoutes(f"`routed_experts` of shape {routes.shape}, not {expected}")
-    if routes.size and routes.max() >= experts.count:
-        raise BadRoutes(f"expert {routes.max()} of {experts.count}")
-    return routes.tobytes()
+    shape = (tokens, experts.layers, experts.per_token)
+    header, routes = _npy(file)
+    expected = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    if header != expected:
+        raise BadRoutes(f"`routed_experts` that is {header[:120]}, not {expected}")
+    if len(routes) != prod(shape):
+        raise BadRoutes(f"`routed_experts` of {len(routes)} bytes, not {prod(shape)}")
+    if max(routes) >= experts.count:
+        raise BadRoutes(f"expert {max(routes)} of {experts.count}")
+    return routes
+
+
+def _npy(file: bytes) -> tuple[str, bytes]:
+    """Header and contents of NumPy's file format, version 1.0.
+
+    The header is Python's text of a dictionary. Of the one that fits every letter is known, so it
+    is compared and never evaluated.
+    """
+    if not file.startswith(NPY):
+        raise BadRoutes(f"`routed_experts` that is no .npy file: it starts with {file[:8]!r}")
+    start = len(NPY) + 2
+    end = start + int.from_bytes(file[len(NPY) : start], "little")
+    return file[start:end].decode("latin-1").strip(), file[end:]

@@ -1,13 +1,24 @@
 """A policy with experts: the learner on real ranks, and a run with a real rollout server."""
 
+import asyncio
 import json
+from itertools import pairwise
 
 import pytest
+import torch
 
-from rl.routes import Experts, read_experts
+from rl.attention import segments
+from rl.config import EmbeddedPolicy
+from rl.embedded import make_embedded
+from rl.engine import Engine, Sampling
+from rl.loss import clip
+from rl.packed_model import PackedPolicy, in_checkpoint_names, load_model
+from rl.routes import Experts, read_experts, replayed_experts
+from rl.weights import WeightPublisher
+from tests.loop.conftest import running_server
 from tests.loop.rank import run_ranks
 from tests.loop.runs import rows, train
-from tests.tiny import tiny_experts
+from tests.tiny import random_batch, routed, tiny_experts
 
 pytestmark = pytest.mark.slow
 
@@ -47,9 +58,29 @@ def test_any_split_of_replayed_answers_is_the_same_update(zero_stage, model, ref
     assert found[5] == pytest.approx(reference[5], abs=1e-3)
 
 
-def test_the_experts_that_were_chosen_decide_the_update(model, reference):
-    (own,) = run_ranks(model, [["update", 1, 16]], moe={"routing": "learner"})
-    assert own["loss"] != pytest.approx(reference[1]["loss"], abs=1e-3)
+def loss_alone(model, batch):
+    """Of one sequence after the other, in this process."""
+    policy = PackedPolicy(load_model(str(model), "float32", False), read_experts(model))
+    starts = [*(batch.positions == 0).nonzero().squeeze(1).tolist(), len(batch.tokens)]
+    total = torch.zeros(())
+    for begin, end in pairwise(starts):
+        own, later, n = slice(begin, end), slice(begin + 1, end), end - begin
+        routes = None if batch.routes is None else batch.routes[own]
+        logprobs = policy(
+            batch.tokens[own], torch.arange(n), segments([n]), torch.arange(n - 1),
+            batch.tokens[later], 1.0, routes,
+        )  # fmt: skip
+        tokens = logprobs, batch.rollout_logprobs[later], batch.advantages[later]
+        found = clip(*tokens, batch.loss_mask[later], clip_low=0.2, clip_high=0.28)
+        total += found.loss.detach().sum() / batch.n_tokens
+    return total.item()
+
+
+def test_the_loss_is_that_of_the_experts_that_were_chosen(model, reference):
+    batch = routed(random_batch(1, 16), 1)
+    assert reference[1]["loss"] == pytest.approx(loss_alone(model, batch), abs=1e-5)
+    own = loss_alone(model, batch._replace(routes=None))
+    assert reference[1]["loss"] != pytest.approx(own, abs=1e-3)
 
 
 def test_answers_that_name_no_experts_are_refused_with_the_key_that_overrides(reference):
@@ -72,3 +103,52 @@ def test_a_run_replays_what_its_server_chose_and_both_agree(tmp_path):
     checkpoint = json.loads((tmp_path / "summary.json").read_text())["checkpoint"]
     assert read_experts(checkpoint) == Experts(2, 4, 2, "qwen3_moe")
     assert "routes" not in (tmp_path / "samples.jsonl").read_text()
+
+
+def test_answers_say_their_experts_also_across_updates_under_way(server_recipe, tmp_path):
+    size = {"layers": 2, "hidden": 64, "heads": 2, "kv_heads": 1, "intermediate": 64}
+    size = EmbeddedPolicy(**size, experts=8, experts_per_token=2, max_tokens=512)
+    make_embedded(tmp_path / "policy", size, seed=0)
+    recipe = server_recipe.model_copy(update={"model": str(tmp_path / "policy")})
+    experts = replayed_experts(recipe.model, recipe)
+    model = load_model(recipe.model, "float32", False)
+    policy = PackedPolicy(model, experts)
+    prompts = [[10, 50, 60, 70 + i] for i in range(8)]
+    seeds = [1000 * i for i in range(8)]
+
+    @torch.no_grad()
+    def differences(answers):
+        """Per answer: the largest |learner - sampler|, with the experts that the sampler names."""
+        for prompt, answer in answers:
+            tokens = torch.tensor(prompt + answer.tokens)
+            n, first = len(tokens), len(prompt)
+            routes = torch.tensor(list(answer.routes), dtype=torch.uint8).view(n - 1, -1)
+            found = policy(
+                tokens, torch.arange(n), segments([n]), torch.arange(first - 1, n - 1),
+                tokens[first:], 1.0, torch.cat([routes, routes[-1:]]),
+            )  # fmt: skip
+            yield float((found - torch.tensor(answer.logprobs)).abs().max())
+
+    async def run(url, key):
+        async with Engine([url], key, recipe, experts) as engine:
+            await engine.wait_ready(recipe.engine.start_deadline_s)
+
+            async def sample(tokens):
+                sampling = Sampling(tokens, 1.0, 2)
+                found = engine.sample(prompts, seeds, sampling)
+                return [(prompts[i], answer) async for i, group in found for answer in group]
+
+            assert max(differences(await sample(30))) < 1e-4
+            publisher, version = WeightPublisher(engine, recipe), 0
+            sampling = asyncio.create_task(sample(400))
+            while not sampling.done():
+                version += 1
+                await publisher.publish(
+                    in_checkpoint_names(model, model.named_parameters()), version
+                )
+            answers = await sampling
+            assert max(len(answer.spans) for _, answer in answers) > 1
+            assert max(differences(answers)) < 1e-4  # every version had the same weights
+
+    with running_server(recipe, tmp_path) as server:
+        asyncio.run(run(server.url, server.api_key))
