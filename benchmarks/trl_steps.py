@@ -117,7 +117,7 @@ def arguments(recipe: Recipe, steps: int, micro_batch: int, scratch: Path) -> GR
         epsilon=algorithm.clip_low,
         epsilon_high=algorithm.clip_high,
         beta=0.0,  # no reference model
-        mask_truncated_completions=not algorithm.train_truncated,
+        mask_truncated_completions=recipe.rollout.truncated == "mask",
         learning_rate=learner.lr,
         lr_scheduler_type="constant_with_warmup",
         warmup_steps=learner.warmup_steps,

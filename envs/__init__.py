@@ -13,6 +13,7 @@ ENVS: dict[str, str] = {
     "multiples": "envs.arithmetic:Multiples",
     "number_theory": "envs.number_theory:NumberTheory",
     "output_prediction": "envs.output_prediction:OutputPrediction",
+    "running_sum": "envs.running_sum:RunningSum",
     "stdin_programs": "envs.stdin_programs:StdinPrograms",
     "transformations": "envs.transformations:Transformations",
     "unit_conversion": "envs.unit_conversion:UnitConversion",

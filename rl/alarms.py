@@ -86,8 +86,8 @@ def check_trainable(
     remedy = "see logs/verifiers.log and logs/server-*.log for what failed"
     if reasons["truncated"]:
         remedy = (
-            "algorithm.train_truncated=false leaves out answers that ran out of tokens: "
-            f"{longer_answers(found, recipe)}; or set algorithm.train_truncated=true"
+            "rollout.truncated=mask leaves out answers that ran out of tokens: "
+            f"{longer_answers(found, recipe)}; or set rollout.truncated=train"
         )
     raise UserError(f"step {found.step}: no answer can be trained on ({listed}): {remedy}")
 
@@ -95,6 +95,8 @@ def check_trainable(
 def longer_answers(found: Signs, recipe: Recipe) -> str:
     """The advice to whoever sees answers cut off: the key of the limit that they met."""
     if not found.context_ended:
+        if recipe.rollout.chunk_tokens is not None:
+            return f"raise rollout.chunks (now {recipe.rollout.chunks})"
         return f"raise rollout.max_new_tokens (now {recipe.rollout.max_new_tokens})"
     limit = recipe.engine.max_model_tokens or "what the model's configuration says"
     return (

@@ -190,8 +190,10 @@ class Algorithm(Section):
     log_ratio_coef: NotNegative = 0.0
     """Of the squared log-ratio of every token, which is added to its loss."""
 
-    train_truncated: bool = True
-    """False leaves answers that ran out of tokens out of the loss."""
+    @property
+    def takes_answers_whole(self) -> bool:
+        """Whether it looks at all tokens of an answer together, its chunks included."""
+        return self.loss in RATIO_OF_ANSWERS or self.sequence_band is not None
 
     @model_validator(mode="before")
     @classmethod

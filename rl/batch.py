@@ -8,16 +8,18 @@ from torch import Tensor
 
 from rl.advantage import step_advantages
 from rl.aggregate import Aggregation, Lengths, by_constant, by_prompt, by_sequence, by_token
+from rl.answering import pieces
 from rl.config import Recipe
-from rl.types import Graded, Group, Rollout, Stop
+from rl.types import Completion, Graded, Group, Rollout, Stop
 from verifiers.verdict import Outcome
 
 
 class Batch(NamedTuple):
     """What one optimiser step trains on: sequences laid end to end, without padding.
 
-    T counts all their tokens, prompts included. The log-probability of token t is predicted at
-    t - 1, which is of the same sequence wherever `loss_mask` is true.
+    A sequence is an answer behind its prompt, or a chunk of one behind all that it was sampled
+    from. T counts all their tokens, prompts included. The log-probability of token t is predicted
+    at t - 1, which is of the same sequence wherever `loss_mask` is true.
     """
 
     tokens: Tensor  # [T] int64
@@ -28,6 +30,7 @@ class Batch(NamedTuple):
     weights: Tensor  # [T] float32, of a token's loss in the sum; 0 where masked
     denominator: int  # of that sum, over the whole step: see rl/aggregate.py
     n_tokens: int  # sampled tokens of every valid rollout of the step, packed or not
+    answers: Tensor | None = None  # [T] int64: which answer; None: each sequence is one of its own
     # [T, layers * experts per token] uint8: the sampler's; None where no experts are replayed
     routes: Tensor | None = None
 
@@ -50,7 +53,7 @@ def why_invalid(graded: Graded, recipe: Recipe) -> str | None:
         return "verifier_broken"
     if not completion.tokens:
         return "no_tokens"
-    if completion.stop is Stop.LENGTH and not recipe.algorithm.train_truncated:
+    if completion.stop is Stop.LENGTH and recipe.rollout.truncated == "mask":
         return "truncated"
     return None
 
@@ -84,7 +87,7 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
         [pair for pair in zip(group, own, strict=True) if not pair[0].baseline_only]
         for group, own in zip(valid, advantages, strict=True)
     ]
-    lengths = [[len(graded.rollout.completion.tokens) for graded, _ in group] for group in new]
+    lengths = [[graded.rollout.completion.n_sampled for graded, _ in group] for group in new]
     weights, denominator = aggregate(lengths, recipe)
     chosen = [
         _Chosen(graded.rollout, advantage, weight)
@@ -95,7 +98,7 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
     return Packed(
         _lay_out(chosen, denominator, n_tokens=sum(map(sum, lengths))),
         [_spread(own, why) for own, why in zip(advantages, reasons, strict=True)],
-        [[why or lacking for why in own] for own, lacking in zip(reasons, no_signal, strict=True)],
+        [_skipped(*each) for each in zip(groups, reasons, no_signal, strict=True)],
         no_signal.count(None),
     )
 
@@ -113,6 +116,14 @@ def _advantages(
     return [
         next(found).tolist() if why is None else [0.0] * len(group)
         for group, why in zip(valid, no_signal, strict=True)
+    ]
+
+
+def _skipped(group: Group, invalid: list[str | None], lacking: str | None) -> list[str | None]:
+    """Why each rollout of a group is not trained on in this step; None: it is."""
+    return [
+        why or ("baseline_only" if graded.baseline_only else lacking)
+        for graded, why in zip(group, invalid, strict=True)
     ]
 
 
@@ -150,18 +161,23 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
     logprobs: list[float] = []
     advantages: list[float] = []
     weights: list[float] = []
-    for rollout, advantage, weight in chosen:
-        prompt, completion = rollout.prompt_tokens, rollout.completion
+    answers: list[int] = []
+    for number, (rollout, advantage, weight) in enumerate(chosen):
         _check(rollout)
-        sampled = len(completion.tokens)
-        nothing = [0.0] * len(prompt)
-        tokens += prompt
-        tokens += completion.tokens
-        positions += range(len(prompt) + sampled)
-        mask += [False] * len(prompt) + [True] * sampled
-        logprobs += nothing + completion.logprobs
-        advantages += nothing + [advantage] * sampled
-        weights += nothing + [weight] * sampled
+        completion = rollout.completion
+        sampled = _sampled(completion)
+        for piece in pieces(rollout.prompt_tokens, completion.tokens, completion.chunks):
+            own = slice(piece.start, piece.end)
+            trained = [False] * len(piece.context) + sampled[own]
+            tokens += piece.context
+            tokens += completion.tokens[own]
+            positions += range(len(trained))
+            mask += trained
+            logprobs += [0.0] * len(piece.context) + completion.logprobs[own]
+            advantages += [advantage if here else 0.0 for here in trained]
+            weights += [weight if here else 0.0 for here in trained]
+            answers += [number] * len(trained)
+    in_chunks = any(len(rollout.completion.chunks) > 1 for rollout, _, _ in chosen)
     return Batch(
         tokens=torch.tensor(tokens, dtype=torch.int64),
         positions=torch.tensor(positions, dtype=torch.int64),
@@ -171,6 +187,7 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
         weights=torch.tensor(weights, dtype=torch.float32),
         denominator=denominator,
         n_tokens=n_tokens,
+        answers=torch.tensor(answers, dtype=torch.int64) if in_chunks else None,
         routes=_routes([rollout for rollout, *_ in chosen]),
     )
 
@@ -195,6 +212,14 @@ def _routes(rollouts: list[Rollout]) -> Tensor | None:
         # of it.
         parts += [taken.view(rows, -1), taken.view(rows, -1)[-1:]]
     return torch.cat(parts)
+
+
+def _sampled(completion: Completion) -> list[bool]:
+    """Of each token whether the policy chose it."""
+    sampled = [True] * len(completion.tokens)
+    for start, end in completion.injected:
+        sampled[start:end] = [False] * (end - start)
+    return sampled
 
 
 def _check(rollout: Rollout) -> None:

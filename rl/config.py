@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rl.algorithm import PRESET_AHEAD, Algorithm
+from rl.rollout_section import MIN_TEMPERATURE, Rollouts
 from rl.schema import (
     Clash,
     Count,
@@ -19,7 +20,6 @@ from rl.schema import (
 )
 from verifiers.process import Limits
 
-MIN_TEMPERATURE = 0.01  # vLLM raises what lies between 0 and this, and would sample from that
 MIN_VERIFIER_MIB = 256  # a worker with sympy loaded fills 68 before it has judged anything
 
 Action = Literal["log", "stop"]
@@ -120,22 +120,6 @@ class Sft(Section):
 
     batch_tokens: Count = 4096
     """Tokens per optimiser step."""
-
-
-class Rollouts(Section):
-    max_new_tokens: Count = 1024
-    """Budget of one answer, in tokens."""
-
-    temperature: Annotated[Finite, Field(ge=MIN_TEMPERATURE)] = 1.0
-    """Of sampling; the learner's logits are divided by it too, so that ratios compare like with
-    like."""
-
-    deadline_s: Positive = 3600.0
-    """Longest wait for one step's answers before the run stops and says which server is late."""
-
-    straggler_s: NotNegative | None = None
-    """With max_staleness: how long a step waits for its last answers when two to each task are
-    there; the late ones are trained on in the step after they come. None: it waits for all."""
 
 
 class Engine(Section):
@@ -297,6 +281,9 @@ class Evaluation(Section):
 
     envs: list[EnvSpec] | None = None
     """Environments to draw held-out tasks from; None: those trained on."""
+
+    chunks: Count | None = None
+    """With rollout.chunk_tokens: most chunks of an answer here. None: rollout.chunks."""
 
     @model_validator(mode="after")
     def _temperature_is_one_that_is_sampled_at(self) -> "Evaluation":
@@ -486,7 +473,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _an_answer_fits_into_a_sequence(self) -> "Recipe":
-        answer = self.rollout.max_new_tokens
+        answer = self.rollout.context_tokens
+        key = "max_new_tokens" if self.rollout.chunk_tokens is None else "chunk_tokens"
         limits = {"engine.max_model_tokens": self.engine.max_model_tokens}
         if self.model == "embedded":
             limits["embedded.max_tokens"] = self.embedded.max_tokens
@@ -497,12 +485,23 @@ class Recipe(Section):
                     "engine.max_model_tokens",
                     "embedded.max_tokens",
                 )
-        for key, limit in limits.items():
+        for limit_key, limit in limits.items():
             if limit is not None and answer >= limit:
                 raise Clash(
-                    f"rollout.max_new_tokens ({answer}) must leave room for a prompt in {key} "
+                    f"rollout.{key} ({answer}) must leave room for a prompt in {limit_key} "
                     f"({limit}): lower the one or raise the other",
-                    "rollout.max_new_tokens",
-                    key,
+                    f"rollout.{key}",
+                    limit_key,
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _an_evaluation_has_chunks_where_training_has(self) -> "Recipe":
+        if self.evaluation.chunks is not None and self.rollout.chunk_tokens is None:
+            raise Clash(
+                f"evaluation.chunks ({self.evaluation.chunks}) is about chunks, and there are none "
+                "without rollout.chunk_tokens (found null): set it, or leave this out",
+                "evaluation.chunks",
+                "rollout.chunk_tokens",
+            )
         return self

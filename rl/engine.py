@@ -8,13 +8,14 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 import aiohttp
 
 from rl.answers import EngineError, Malformed, read_completions, read_scores
 from rl.config import Recipe
+from rl.pace import Meter, Pace
 from rl.places import Places
 from rl.routes import Experts
 from rl.types import Completion
@@ -97,10 +98,7 @@ class Engine:
         # that have to wait here, where the oldest goes first.
         ahead = 1 if recipe.max_staleness else 2
         self._places = [Places(ahead * recipe.engine.max_num_seqs) for _ in self.urls]
-        now = time.monotonic()
-        self._under_way = [0] * len(self.urls)
-        self._idle_since = [now] * len(self.urls)
-        self._idle_s, self._taken_at = 0.0, now
+        self._meter = Meter(len(self.urls))
 
     async def __aenter__(self) -> Self:
         # No limits of the client's own: they would make requests wait unseen. A connection for each
@@ -198,8 +196,8 @@ class Engine:
             # vLLM returns experts only with its prefix cache switched on, which would change bits.
             request["sampling_params"]["skip_reading_prefix_cache"] = True
         async with self._places[server].take(sampling.n, order):
-            with self._busy(server):
-                return await self._generate(
+            with self._meter.busy(server):
+                found = await self._generate(
                     self.urls[server],
                     request,
                     lambda answer: read_completions(
@@ -207,30 +205,12 @@ class Engine:
                     ),
                     deadline,
                 )
+        self._meter.sampled(sum(len(completion.tokens) for completion in found))
+        return found
 
-    @contextlib.contextmanager
-    def _busy(self, server: int) -> Iterator[None]:
-        """Counts the server as busy meanwhile, for `take_idle_fraction`."""
-        if not self._under_way[server]:
-            self._idle_s += time.monotonic() - self._idle_since[server]
-        self._under_way[server] += 1
-        try:
-            yield
-        finally:
-            self._under_way[server] -= 1
-            self._idle_since[server] = time.monotonic()
-
-    def take_idle_fraction(self) -> float:
-        """Share of the time since the last call in which a server had nothing to sample, as a mean
-        over the servers."""
-        now = time.monotonic()
-        for server, under_way in enumerate(self._under_way):
-            if not under_way:
-                self._idle_s += now - self._idle_since[server]
-                self._idle_since[server] = now
-        whole = (now - self._taken_at) * len(self.urls)
-        idle, self._idle_s, self._taken_at = self._idle_s, 0.0, now
-        return idle / whole if whole else 0.0
+    def take_pace(self) -> Pace:
+        """What the servers did since the last call."""
+        return self._meter.take()
 
     async def score(self, tokens: list[int], deadline: Deadline | None = None) -> list[list[float]]:
         """Log-probabilities of tokens[1:], each given those before it, by every server.

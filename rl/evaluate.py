@@ -41,7 +41,7 @@ async def held_out_groups(
 ) -> list[Group]:
     """Answer every held-out task `evaluation.samples` times and have the answers judged."""
     sampling = Sampling(
-        max_new_tokens=recipe.rollout.max_new_tokens,
+        max_new_tokens=recipe.rollout.budget(recipe.evaluation.chunks),
         temperature=recipe.evaluation.temperature,
         n=recipe.evaluation.samples,
     )

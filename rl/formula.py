@@ -12,7 +12,7 @@ ADVANTAGES = {
 }
 
 
-def formula(algorithm: Algorithm, max_new_tokens: int) -> list[str]:
+def formula(algorithm: Algorithm, max_new_tokens: int, truncated: str = "train") -> list[str]:
     """What is minimised, what its letters are, and what is left out of it: two or three lines."""
     mean = _mean(algorithm.aggregation, algorithm.constant_tokens or max_new_tokens)
     pull = f" + {algorithm.log_ratio_coef:g} (log r)^2" if algorithm.log_ratio_coef else ""
@@ -20,7 +20,7 @@ def formula(algorithm: Algorithm, max_new_tokens: int) -> list[str]:
         f"minimise {mean} of {_loss(algorithm)}{pull}",
         f"r = {_ratio(algorithm)}; A = {ADVANTAGES[algorithm.advantage]}",
     ]
-    if left_out := list(_left_out(algorithm)):
+    if left_out := list(_left_out(algorithm, truncated)):
         lines.append("left out: " + "; ".join(left_out))
     return lines
 
@@ -62,12 +62,12 @@ def _mean(aggregation: str, constant: int) -> str:
     }[aggregation]
 
 
-def _left_out(a: Algorithm) -> Iterator[str]:
+def _left_out(a: Algorithm, truncated: str) -> Iterator[str]:
     if a.sequence_band is not None:
         low, high = a.sequence_band
         yield f"answers whose geometric mean of p / q is not in [{low:g}, {high:g}]"
     if a.token_band is not None:
         low, high = a.token_band
         yield f"tokens whose p / q is not in [{low:g}, {high:g}]"
-    if not a.train_truncated:
+    if truncated == "mask":
         yield "answers that ran out of tokens"

@@ -16,7 +16,14 @@ from rl.checkpoint import write_model
 from rl.config import Recipe
 from rl.deepspeed_engine import gathered, start_engine
 from rl.errors import UserError
-from rl.microbatch import MicroBatch, plan, sequence_lengths, take, to_device
+from rl.microbatch import (
+    MicroBatch,
+    plan,
+    sequence_answers,
+    sequence_lengths,
+    take,
+    to_device,
+)
 from rl.objective import contribution
 from rl.packed_model import in_checkpoint_names
 from rl.ranks import Command, Ranks
@@ -183,7 +190,10 @@ class Learner:
             )
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
-            passes = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens)[self.rank]
+            whole = self._recipe.algorithm.takes_answers_whole
+            together = sequence_answers(batch) if whole else None
+            shares = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens, together)
+            passes = shares[self.rank]
             sums = torch.zeros(5, dtype=torch.float64, device=self._ranks.device)
             maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
             for i, sequences in enumerate(passes):

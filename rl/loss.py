@@ -96,7 +96,7 @@ def gmpo(
     Each ratio is clipped to e^-clip_nats .. e^clip_nats on the side where clipping makes the
     objective smaller. Each token carries its answer's loss. A must be the same for a whole answer.
 
-    Source: GMPO (arXiv:2507.20673, eq. 4).
+    Source: GMPO (arXiv:2507.20673).
     """
     advantages = torch.where(loss_mask, advantages, 0.0)
     difference = log_ratio(logprobs, rollout_logprobs, loss_mask)
@@ -120,7 +120,7 @@ def sapo(
 
     At r = 1 the gradient is that of -r A, and it fades as r moves away to either side.
 
-    Source: SAPO (arXiv:2511.20347, eq. 5 and 6).
+    Source: SAPO (arXiv:2511.20347).
     """
     ratio = log_ratio(logprobs, rollout_logprobs, loss_mask).exp()
     up, down = ratio.new_tensor(gate_positive), ratio.new_tensor(gate_negative)

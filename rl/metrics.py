@@ -7,6 +7,7 @@ from typing import Any
 from envs.registry import job
 from rl.alarms import Signs
 from rl.batch import Packed
+from rl.pace import Pace
 from rl.types import Group, Stop, Update, new_answers
 from verifiers.verdict import Outcome
 
@@ -62,6 +63,16 @@ def step_row(
     }
 
 
+def pace_row(servers: Pace, phases: dict[str, float]) -> dict[str, float]:
+    """How busy servers and learner were; `phases`: seconds of everything the loop did since."""
+    whole_s = sum(phases.values())
+    return {
+        "servers_idle_fraction": round(servers.idle_fraction, 4),
+        "learner_idle_fraction": round(1 - phases["learn_s"] / whole_s, 4),
+        "sampled_tokens_per_s": round(servers.tokens_per_s, 1),
+    }
+
+
 def mean_reward(groups: list[Group]) -> float:
     """Over every rollout with a verdict, those of skipped groups too; 0 where there is none."""
     rewards = [g.reward for g in new_answers(groups) if _judged(g.verdict.outcome)]
@@ -100,6 +111,8 @@ def sample_rows(
                 "stop": str(rollout.completion.stop),
                 "prompt_tokens": len(rollout.prompt_tokens),
                 "response_tokens": len(rollout.completion.tokens),
+                "chunks": [list(chunk) for chunk in rollout.completion.chunks],
+                "injected": [list(part) for part in rollout.completion.injected],
                 "versions": [list(span) for span in rollout.completion.spans],
                 "verdict": verdict.to_json(),
                 "reward": graded.reward,

@@ -23,7 +23,7 @@ class MicroBatch(NamedTuple):
     rollout_logprobs: Tensor  # [N] float32
     advantages: Tensor  # [N] float32
     weights: Tensor  # [N] float32
-    sequence: Tensor  # [N] int64: which sequence of this pass, from 0 without gaps
+    sequence: Tensor  # [N] int64: which answer of this pass, from 0 without gaps
     routes: Tensor | None = None  # [T, layers * experts per token] uint8
 
 
@@ -40,18 +40,32 @@ def sequence_lengths(batch: Batch) -> list[int]:
     return (ends - starts).tolist() if len(starts) else []
 
 
-def plan(lengths: list[int], ranks: int, budget: int) -> Plan:
+def sequence_answers(batch: Batch) -> list[int]:
+    """Of each sequence the number of the answer that it is, or is a chunk of."""
+    starts = (batch.positions == 0).nonzero().squeeze(1)
+    return list(range(len(starts))) if batch.answers is None else batch.answers[starts].tolist()
+
+
+def plan(lengths: list[int], ranks: int, budget: int, answers: list[int] | None = None) -> Plan:
     """Share sequences out over the ranks, and each rank's over passes of at most `budget` tokens.
 
     Every rank gets the same number of passes, at least one, since ranks wait for each other in
     every pass when weights or gradients are split over them; some may be empty. A sequence longer
     than the budget goes alone. Equal arguments give equal plans, so every rank makes its own.
+
+    Args:
+        answers: of each sequence; those with the same number stay together in one pass. None: each
+            may go where it fits.
     """
+    together: dict[int, list[int]] = {}
+    for sequence, answer in enumerate(answers or range(len(lengths))):
+        together.setdefault(answer, []).append(sequence)
+    sizes = {answer: sum(lengths[i] for i in own) for answer, own in together.items()}
     loads = [0] * ranks
     passes: list[list[list[int]]] = [[] for _ in range(ranks)]
     fill: list[list[int]] = [[] for _ in range(ranks)]  # tokens in each pass
-    for sequence in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        length = lengths[sequence]
+    for answer in sorted(together, key=lambda answer: -sizes[answer]):
+        length = sizes[answer]
         rank = loads.index(min(loads))
         loads[rank] += length
         free = (i for i, tokens in enumerate(fill[rank]) if tokens + length <= budget)
@@ -59,8 +73,11 @@ def plan(lengths: list[int], ranks: int, budget: int) -> Plan:
         if place == len(fill[rank]):
             passes[rank].append([])
             fill[rank].append(0)
-        passes[rank][place].append(sequence)
+        passes[rank][place] += together[answer]
         fill[rank][place] += length
+    for own in passes:
+        for sequences in own:
+            sequences.sort(key=lambda i: -lengths[i])
     most = max(1, *map(len, passes))
     return [own + [[]] * (most - len(own)) for own in passes]
 
@@ -76,11 +93,10 @@ def take(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBatch:
     index = torch.arange(len(offset)) + offset
     trained = batch.loss_mask[index].nonzero().squeeze(1)
     source = index[trained]
-    _, sequence = (
-        torch.arange(len(own))
-        .repeat_interleave(own)[trained]
-        .unique_consecutive(return_inverse=True)
-    )
+    answers = sequence_answers(batch)
+    numbers: dict[int, int] = {}
+    numbered = torch.tensor([numbers.setdefault(answers[i], len(numbers)) for i in sequences])
+    _, sequence = numbered.repeat_interleave(own)[trained].unique(return_inverse=True)
     return MicroBatch(
         tokens=batch.tokens[index],
         positions=batch.positions[index],

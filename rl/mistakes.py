@@ -17,6 +17,11 @@ from rl.schema import Clash
 
 Path_ = tuple[str, ...]  # of keys, from the top of the recipe
 
+# Keys that were, and what to write instead.
+RENAMED: dict[Path_, str] = {
+    ("algorithm", "train_truncated"): "rollout.truncated=mask for false, train for true"
+}
+
 SECTION_ERRORS = ("model_type", "model_attributes_type", "dict_type")
 
 
@@ -130,6 +135,8 @@ def _explain(path: Path_, errors: list[ErrorDetails], source: Source) -> str:
 
 def _sentence(path: Path_, errors: list[ErrorDetails], first: ErrorDetails) -> str:
     found = f"(found {first['input']!r})"
+    if path in RENAMED:
+        return f"this key is gone; write {RENAMED[path]} {found}"
     if first["type"] == "extra_forbidden":
         section = _section(path[:-1])
         known = sorted(section.model_fields) if section else []

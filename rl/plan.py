@@ -164,7 +164,8 @@ def _lines(
     answers = recipe.groups_per_step * recipe.group_size
     budget = answers * recipe.rollout.max_new_tokens
     checkpoints = (recipe.checkpoint.keep + 1) * _gib(weights, 4 + 8)
-    objective = formula(recipe.algorithm, recipe.rollout.max_new_tokens)
+    rollout = recipe.rollout
+    objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated)
     sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
     lines = [
         f"policy      {recipe.model}, {_count(weights)}",
@@ -180,6 +181,8 @@ def _lines(
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
         f"{recipe.learner.micro_batch_tokens:,} tokens per rank",
+        *_answers(recipe),
+        *_schedule(recipe),
         *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
         f"evaluation  {recipe.evaluation.problems} held-out tasks x {recipe.evaluation.samples}, "
         + (f"every {recipe.evaluation.every} steps, " if recipe.evaluation.every else "")
@@ -212,6 +215,33 @@ def _experts(recipe: Recipe) -> tuple[int, int] | None:
         return (size.experts, size.experts_per_token) if size.experts else None
     found = read_experts(recipe.model)
     return found and (found.count, found.per_token)
+
+
+def _answers(recipe: Recipe) -> Iterator[str]:
+    """How answers are sampled, where it is not in one context to the end of the budget."""
+    rollout = recipe.rollout
+    if rollout.chunk_tokens is not None:
+        held_out = recipe.evaluation.chunks
+        yield (
+            f"answers     in at most {rollout.chunks} chunks"
+            + (f" (held out {held_out})" if held_out not in (None, rollout.chunks) else "")
+            + f", each in a context of {rollout.context_tokens:,} tokens and the prompt; "
+            f"{rollout.carry_tokens:,} are carried over"
+        )
+    if rollout.truncated == "penalty":
+        window = rollout.penalty_window(rollout.max_new_tokens)
+        yield f"overlong    an answer's last {window:,} tokens cost up to 1 of its reward"
+    if rollout.truncated == "interrupt":
+        yield "overlong    interrupted at a random point of the last 15 % of the budget"
+
+
+def _schedule(recipe: Recipe) -> Iterator[str]:
+    if recipe.max_staleness:
+        late = recipe.rollout.straggler_s
+        yield (
+            f"schedule    sampling runs up to {recipe.max_staleness} steps ahead of the learner"
+            + (f"; a step waits {late:g} s for its last answers" if late is not None else "")
+        )
 
 
 def _isolations(recipe: Recipe) -> list[str]:

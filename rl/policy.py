@@ -36,7 +36,13 @@ STORING_FAILS = (
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR,
 )  # fmt: skip
 LIBRARIES = ("torch", "transformers", "tokenizers", "trl")
-MODULES = ("envs.base", "rl.chat", "rl.embedded", "rl.sft")  # their text decides what comes out
+MODULES = (
+    "envs.base",
+    "rl.answering",
+    "rl.chat",
+    "rl.embedded",
+    "rl.sft",
+)  # their text decides what comes out
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,9 @@ def _ingredients(recipe: Recipe, source: Path | None) -> dict[str, Any]:
         ]
     if recipe.sft is not None:
         made_of["sft"] = recipe.sft.model_dump()
+        if recipe.rollout.chunk_tokens is not None:
+            keys = {"chunk_tokens", "carry_tokens", "head_tokens"}
+            made_of["rollout"] = recipe.rollout.model_dump(include=keys)
         made_of["learner"] = recipe.learner.model_dump(include={"dtype", "threads"})
         data = recipe.sft.data
         if data is None:

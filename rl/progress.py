@@ -83,14 +83,16 @@ class Progress:
         row = self._last
         if not row:
             return f"step 0/{self._steps}"
-        took = row["time"]
+        took, pace = row["time"], row["pace"]
         left = (self._steps - row["step"]) * sum(self._recent) / len(self._recent)
         return (
             f"step {row['step']}/{self._steps}  reward {row['reward']:.3f}  "
             f"signal {row['signal_fraction']:.0%}  truncated {row['truncated_fraction']:.0%}  "
-            f"sampled {row['response_tokens']['sum'] / took['sample_s']:,.0f} tok/s  "
+            f"sampled {pace['sampled_tokens_per_s']:,.0f} tok/s  "
             f"trained {row['n_trained_tokens'] / took['learn_s']:,.0f} tok/s  "
+            f"idle {pace['servers_idle_fraction']:.0%}/{pace['learner_idle_fraction']:.0%}  "
             f"KL {row['mismatch_kl']:.1e}  "
+            f"p diff {row['prob_diff_max']:.1e}  "
             + (f"masked {row['masked_fraction']:.1%}  " if row["masked_fraction"] else "")
             + f"left {left / 60:.1f} min"
         )

@@ -129,9 +129,12 @@ class Ranks:
         if self.world_size == 1 and batch is not None:
             return batch
         if batch is None:
-            whole, real = torch.zeros(3, length, dtype=torch.int64), torch.zeros(3, length)
+            whole, real = torch.zeros(4, length, dtype=torch.int64), torch.zeros(3, length)
         else:
-            whole = torch.stack([batch.tokens, batch.positions, batch.loss_mask.long()])
+            answers = batch.answers
+            if answers is None:
+                answers = (batch.positions == 0).cumsum(0) - 1
+            whole = torch.stack([batch.tokens, batch.positions, batch.loss_mask.long(), answers])
             real = torch.stack([batch.rollout_logprobs, batch.advantages, batch.weights])
         self.share(whole)
         self.share(real)
@@ -141,19 +144,10 @@ class Ranks:
             if routes is None:
                 routes = torch.zeros(length, routes_per_token, dtype=torch.uint8)
             self.share(routes)
-        tokens, positions, mask = whole
+        tokens, positions, mask, answers = whole
         logprobs, advantages, weights = real
-        return Batch(
-            tokens,
-            positions,
-            mask.bool(),
-            logprobs,
-            advantages,
-            weights,
-            denominator,
-            n_tokens,
-            routes,
-        )
+        kinds = tokens, positions, mask.bool(), logprobs, advantages, weights
+        return Batch(*kinds, denominator, n_tokens, answers, routes)
 
     def reduce(self, sums: Tensor, maxima: Tensor) -> tuple[list[float], list[float]]:
         """Over the ranks: the sum of `sums` and the maximum of `maxima`, both [n] float64."""

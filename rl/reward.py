@@ -4,6 +4,14 @@ from rl.config import Reward
 from verifiers.verdict import Outcome, Verdict
 
 
+def soft_overlong(n_tokens: int, budget: int, window: int) -> float:
+    """What the length of an answer costs: 0 to -1, in a line over the last `window` tokens.
+
+    Source: DAPO (arXiv:2503.14476, eq. 13), whose L_max is `budget` and L_cache is `window`.
+    """
+    return min(0.0, max(-1.0, (budget - window - n_tokens) / window))
+
+
 def reward_of(verdict: Verdict, worth: Reward) -> float:
     """The reward of a verdict, in the recipe's units.
 

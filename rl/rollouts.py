@@ -8,11 +8,13 @@ from typing import Any
 
 from envs.registry import job
 from rl.alarms import BrokenVerdicts
+from rl.answering import Answering, answer, first_and_last_interruption
 from rl.chat import decode, encode
 from rl.config import Recipe
-from rl.engine import Engine, Sampling, all_or_first_error, give_up
+from rl.engine import Deadline, Engine, Sampling, all_or_first_error, give_up
+from rl.errors import UserError
 from rl.events import Events
-from rl.reward import reward_of
+from rl.reward import reward_of, soft_overlong
 from rl.tasks import Drawn
 from rl.types import ENGINE, Completion, Graded, Group, Rollout, Stop
 from verifiers.pool import VerifierPool
@@ -30,6 +32,7 @@ class Rollouts:
         self.pool = pool
         self.recipe = recipe
         self.events = events
+        self._answering = answering_of(tokenizer, recipe)
 
     async def groups(self, drawn: Sequence[Drawn], sampling: Sampling, when: str) -> list[Group]:
         """One group of `sampling.n` graded rollouts per task, in the order of the tasks.
@@ -68,7 +71,34 @@ class Rollouts:
         """
         return UnderWay(self, drawn, sampling, when, order, singly, news or asyncio.Event())
 
-    async def grade(self, drawn: Drawn, prompt: list[int], completion: Completion) -> Graded:
+    async def completions(
+        self,
+        prompt: list[int],
+        seed: int,
+        sampling: Sampling,
+        index: int,
+        deadline: Deadline,
+        order: int,
+    ) -> list[Completion]:
+        """`sampling.n` answers as the recipe wants them sampled; see Engine.completions."""
+        engine = self.engine
+        if self._answering.plain:
+            return await engine.completions(prompt, seed, sampling, index, deadline, order)
+
+        async def one(context: list[int], own_seed: int, most: int) -> Completion:
+            single = Sampling(most, sampling.temperature, n=1)
+            [found] = await engine.completions(context, own_seed, single, index, deadline, order)
+            return found
+
+        budget = sampling.max_new_tokens
+        return await all_or_first_error(
+            answer(one, prompt, seed + k, budget, self._answering) for k in range(sampling.n)
+        )
+
+    async def grade(
+        self, drawn: Drawn, prompt: list[int], completion: Completion, budget: int
+    ) -> Graded:
+        """`budget`: of this answer, in tokens."""
         rollout = Rollout(
             env=drawn.env,
             task=drawn.task,
@@ -81,7 +111,11 @@ class Rollouts:
         if verdict.outcome is Outcome.BROKEN:
             # Not a number: whoever trains on it by mistake sees it in the loss at once.
             return Graded(rollout, verdict, math.nan)
-        return Graded(rollout, verdict, reward_of(verdict, self.recipe.reward))
+        reward = reward_of(verdict, self.recipe.reward)
+        if self.recipe.rollout.truncated == "penalty":
+            window = self.recipe.rollout.penalty_window(budget)
+            reward += soft_overlong(len(completion.tokens), budget, window)
+        return Graded(rollout, verdict, reward)
 
     async def _verdict(self, drawn: Drawn, rollout: Rollout) -> Verdict:
         if rollout.completion.stop is Stop.FAILED:
@@ -91,6 +125,28 @@ class Rollouts:
             return await self.pool.verify(one)
         control = job(drawn.env, drawn.options, drawn.task, drawn.solution)
         return await self.pool.verify(one, control)
+
+
+def answering_of(tokenizer: Any, recipe: Recipe) -> Answering:
+    """How the recipe's answers are sampled.
+
+    Raises:
+        UserError: rollout.closing_phrase has too many tokens for the budget.
+    """
+    rollout = recipe.rollout
+    if rollout.truncated != "interrupt":
+        return Answering.of(rollout)
+    closing = tokenizer.encode(rollout.closing_phrase, add_special_tokens=False)
+    budget = min(rollout.max_new_tokens, rollout.budget(recipe.evaluation.chunks))
+    first, last = first_and_last_interruption(budget, closing)
+    new_tokens = (rollout.chunk_tokens or budget) - rollout.carry_tokens
+    if first > last or len(closing) >= new_tokens:
+        raise UserError(
+            f"rollout.closing_phrase has {len(closing)} tokens and has to fit, with at least one "
+            f"more, into the last 15 % of an answer's {budget} tokens and into a chunk: shorten "
+            "it, or raise rollout.max_new_tokens or rollout.chunk_tokens"
+        )
+    return Answering.of(rollout, closing)
 
 
 class UnderWay:
@@ -163,7 +219,7 @@ class UnderWay:
 
     async def _answers(self, index: int, first: int, n: int) -> None:
         """Answers `first` to `first + n - 1` to one task."""
-        completions = await self._rollouts.engine.completions(
+        completions = await self._rollouts.completions(
             self._prompts[index],
             self._drawn[index].seed + first,
             self._sampling._replace(n=n),
@@ -179,7 +235,9 @@ class UnderWay:
         )
 
     async def _grade(self, index: int, s: int, completion: Completion) -> None:
-        graded = await self._rollouts.grade(self._drawn[index], self._prompts[index], completion)
+        graded = await self._rollouts.grade(
+            self._drawn[index], self._prompts[index], completion, self._sampling.max_new_tokens
+        )
         self._verdicts.see(graded.verdict)
         self._graded[index][s] = graded
         self._news.set()

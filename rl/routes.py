@@ -66,7 +66,7 @@ def replayed_experts(model: str | Path, recipe: Recipe) -> Experts | None:
     """Those that a run of this model replays; None where it is dense or the recipe replays none.
 
     Raises:
-        UserError: this kind of model cannot be replayed.
+        UserError: this kind of model, or answers of this kind, cannot be replayed.
     """
     experts = read_experts(model)
     if experts is None or recipe.moe.routing == "learner":
@@ -76,6 +76,14 @@ def replayed_experts(model: str | Path, recipe: Recipe) -> Experts | None:
             f"moe.routing: replay knows the routers of {', '.join(REPLAYED)} with up to "
             f"{MAX_EXPERTS} experts, and {model} is {experts.model_type} with {experts.count}: let "
             "the learner choose the experts itself with moe.routing=learner"
+        )
+    rollout = recipe.rollout
+    if rollout.chunk_tokens is not None or rollout.truncated == "interrupt":
+        raise UserError(
+            "moe.routing: replay knows the experts of answers that were sampled in one piece, not "
+            f"of those under rollout.chunk_tokens: {rollout.chunk_tokens} and rollout.truncated: "
+            f"{rollout.truncated}: let the learner choose the experts itself with "
+            "moe.routing=learner"
         )
     return experts
 

@@ -91,7 +91,7 @@ async def _train(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> dict[str, Any]:
     begin = time.monotonic()
-    async with _wired(arguments, directory, recipe, events) as run:
+    async with wired(arguments, directory, recipe, events) as run:
         run.clock.add("start", time.monotonic() - begin)
         await train(run)
     return _summary(recipe, directory, run.clock.take())
@@ -100,13 +100,13 @@ async def _train(
 async def _doctor(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> dict[str, Any]:
-    async with _wired(arguments, directory, recipe, events) as run:
+    async with wired(arguments, directory, recipe, events) as run:
         await selftest(run)
         return {}
 
 
 @asynccontextmanager
-async def _wired(
+async def wired(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> AsyncIterator[Run]:
     """All parts of a run, at the step that its newest checkpoint left it at."""

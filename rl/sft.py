@@ -2,7 +2,8 @@
 
 Demonstrations become tokens the same way that the loop's prompts do (rl/chat.py), so that the
 policy meets in the loop exactly what it learned from. Only the response is learned, and the token
-that ends it.
+that ends it. Where answers are sampled in chunks, solutions are cut as those would be: each chunk
+stands behind what the loop would have carried over.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from envs.base import Message, Task
 from envs.registry import make_env
 from rl import chat
+from rl.answering import Answering, cut, pieces
 from rl.config import Recipe, Sft
 from rl.errors import UserError
 
@@ -125,15 +127,20 @@ def _hub_rows(name: str) -> Iterator[Any]:
 
 
 def tokenise(
-    tokenizer: PreTrainedTokenizerBase, found: list[Demonstration]
+    tokenizer: PreTrainedTokenizerBase,
+    found: list[Demonstration],
+    answering: Answering = Answering(),  # noqa: B008  (it cannot be changed)
 ) -> list[dict[str, Any]]:
-    """Rows of `input_ids` and `labels` (-100 where nothing is learned: the prompt)."""
+    """Rows of `input_ids` and `labels` (-100 where nothing is learned: the prompt, and what is
+    carried over); a row for every chunk."""
     rows = []
     for demonstration in found:
         prompt = chat.encode(tokenizer, demonstration.task)
-        answer = tokenizer(demonstration.response, add_special_tokens=False)["input_ids"]
-        answer = [*answer, tokenizer.eos_token_id]
-        rows.append({"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer})
+        answer = tokenizer(demonstration.response, add_special_tokens=False, verbose=False)
+        answer = [*answer["input_ids"], tokenizer.eos_token_id]
+        for piece in pieces(prompt, answer, cut(len(answer), answering)):
+            new, known = answer[piece.start : piece.end], len(piece.context)
+            rows.append({"input_ids": piece.context + new, "labels": [-100] * known + new})
     return rows
 
 
@@ -172,7 +179,7 @@ def warm_start(source: Path, target: Path, recipe: Recipe, sft: Sft, say: Say) -
     if recipe.learner.threads:
         torch.set_num_threads(recipe.learner.threads)
     tokenizer = AutoTokenizer.from_pretrained(source)
-    rows = tokenise(tokenizer, found)
+    rows = tokenise(tokenizer, found, Answering.of(recipe.rollout))
     n_tokens = sum(len(row["input_ids"]) for row in rows)
     batch_size = max(1, min(len(rows), sft.batch_tokens * len(rows) // n_tokens))
     rows = batches_of_similar_length(rows, batch_size, Random(f"batches/{recipe.seed}"))

@@ -17,7 +17,7 @@ from rl.engine import Engine
 from rl.evaluate import held_out_groups, score
 from rl.events import Events
 from rl.learner import Learner
-from rl.metrics import sample_rows, signs, step_row
+from rl.metrics import pace_row, sample_rows, signs, step_row
 from rl.record import RunDirectory, Trackers
 from rl.rollouts import Rollouts
 from rl.tasks import Tasks
@@ -167,10 +167,7 @@ def record(
 ) -> None:
     """Write the step's metrics and answers, and show them on the progress line."""
     row["time"] = run.clock.take()
-    row["idle"] = {
-        "servers": round(run.engine.take_idle_fraction(), 4),
-        "learner": round(1 - row["time"]["learn_s"] / sum(row["time"].values()), 4),
-    }
+    row["pace"] = pace_row(run.engine.take_pace(), row["time"])
     run.directory.append("samples.jsonl", sample_rows(step, groups, split="train", training=packed))
     run.directory.append(
         "samples.jsonl", sample_rows(step, canaries, split="canary", training=None)

@@ -29,17 +29,42 @@ class Span(NamedTuple):
     end: int
 
 
+class Chunk(NamedTuple):
+    """From token `start` on an answer went on in a fresh context: the prompt, the first `head`
+    tokens of the answer, and the `tail` tokens before `start`."""
+
+    start: int
+    head: int
+    tail: int
+
+
+ONE_CHUNK = (Chunk(start=0, head=0, tail=0),)  # an answer that had its whole past before it
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer as the engine sampled it. `tokens` and `logprobs` have length L."""
+    """One answer as it was sampled. `tokens` and `logprobs` have length L."""
 
     tokens: list[int]
     logprobs: list[float]  # nats, of the distribution really sampled from, at sampling time
     stop: Stop
-    spans: tuple[Span, ...]  # cover [0, L) in order
+    spans: tuple[Span, ...]  # in order; a token outside of them was put in, not sampled
+    chunks: tuple[Chunk, ...] = ONE_CHUNK  # in order, the first at 0
     # The experts that computed prompt and answer but for its last token, which nothing was computed
     # from: [prompt + L - 1, layers, experts per token], a byte each. Empty where none are replayed.
     routes: bytes = b""
+
+    @property
+    def n_sampled(self) -> int:
+        """Tokens that the policy chose: those that can be trained on."""
+        return sum(span.end - span.start for span in self.spans)
+
+    @property
+    def injected(self) -> list[tuple[int, int]]:
+        """[start, end) of the tokens that were put in, in order."""
+        edges = [0, *(edge for span in self.spans for edge in span[1:]), len(self.tokens)]
+        gaps = zip(edges[::2], edges[1::2], strict=True)
+        return [(start, end) for start, end in gaps if start < end]
 
 
 @dataclass(frozen=True, slots=True)

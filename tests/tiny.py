@@ -73,11 +73,16 @@ def learner_recipe(
 
 
 def random_batch(
-    seed: int, n_sequences: int = 16, advantage: float = 1.0, weights: str = "token"
+    seed: int,
+    n_sequences: int = 16,
+    advantage: float = 1.0,
+    weights: str = "token",
+    in_chunks: bool = False,
 ) -> Batch:
     """Sequences of 4 to 60 tokens; sampler log-probabilities a little off a uniform policy's.
 
-    The loss is the mean over tokens, or with `weights` "sequence" that over sequences.
+    The loss is the mean over tokens, or with `weights` "sequence" that over sequences. With
+    `in_chunks` every two sequences are one answer.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -109,4 +114,5 @@ def random_batch(
         torch.cat(shares),
         denominator=n_sequences if weights == "sequence" else n_tokens,
         n_tokens=n_tokens,
+        answers=(torch.cat(positions) == 0).cumsum(0).sub(1) // 2 if in_chunks else None,
     )

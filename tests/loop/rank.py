@@ -32,9 +32,9 @@ def run_ranks(
     """What rank 0 answers to each of `steps`; every process is gone afterwards.
 
     Args:
-        steps: ["update", seed, n_sequences, advantage, weights], ["routed", and the same],
-            ["logprobs", tokens], ["digest"], ["weights"],
-            ["save", directory], ["load", directory], ["limit", bytes].
+        steps: ["update", seed, n_sequences, advantage, weights, in_chunks], ["routed", and the
+            same], ["digest"], ["logprobs", tokens], ["weights"], ["save", directory],
+            ["load", directory], ["limit", bytes].
         follower: "follow", or what ranks above 0 do in its place: "die", "sleep", "stall".
     """
     with socket.socket() as free, tempfile.TemporaryDirectory() as temporary:

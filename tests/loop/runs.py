@@ -12,7 +12,7 @@ from rl.children import processes_of
 
 SHORT = "tests/loop/short.yaml"
 DEADLINE_S = 1500.0
-TAKES = ("time", "idle")  # keys of what differs from run to run
+TAKES = ("time", "pace")  # keys of what differs from run to run
 
 
 def command(run_dir: Path, *overrides: str, recipe: str = SHORT) -> list[str]:
@@ -43,7 +43,7 @@ def rows(run_dir: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
     file = run_dir / name
     lines = file.read_text().splitlines() if file.exists() else []
     return [
-        {k: v for k, v in json.loads(line).items() if k not in ("time", "idle")} for line in lines
+        {k: v for k, v in json.loads(line).items() if k not in ("time", "pace")} for line in lines
     ]
 
 

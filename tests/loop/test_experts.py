@@ -140,7 +140,7 @@ def test_answers_say_their_experts_also_across_updates_under_way(server_recipe, 
 
             assert max(differences(await sample(30))) < 1e-4
             publisher, version = WeightPublisher(engine, recipe), 0
-            sampling = asyncio.create_task(sample(400))
+            sampling = asyncio.create_task(sample(200))
             while not sampling.done():
                 version += 1
                 await publisher.publish(

@@ -115,10 +115,11 @@ def test_any_split_over_ranks_and_passes_is_the_same_update(
     assert found[6] == pytest.approx(reference[6], abs=1e-3)
 
 
-def test_ratios_of_answers_and_what_is_left_out_survive_any_split(model):
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_ratios_of_answers_and_what_is_left_out_survive_any_split(model, in_chunks):
     # far wider a clip than GSPO's own, since the batch is far off: some answers must stay inside
     algorithm = {"preset": "gspo", "clip_low": 0.2, "clip_high": 0.28, "sequence_band": [0.8, 1.6]}
-    steps = [["update", 1, 16, 1.0, "sequence"], ["logprobs", TOKENS]]
+    steps = [["update", 1, 16, 1.0, "sequence", in_chunks], ["logprobs", TOKENS]]
     whole = run_ranks(model, steps, algorithm=algorithm, micro_batch_tokens=100_000)
     split = run_ranks(
         model, steps, ranks=2, algorithm=algorithm, zero_stage=2, micro_batch_tokens=130

@@ -99,7 +99,7 @@ def test_a_step_of_which_nothing_may_be_trained_on_names_the_keys_to_change():
         stopped.value
     )
     assert "raise rollout.max_new_tokens (now 1024)" in str(stopped.value)
-    assert "algorithm.train_truncated" in str(stopped.value)
+    assert "rollout.truncated=train" in str(stopped.value)
     check_trainable(everything, 1, skipped, RECIPE)
 
 

@@ -8,9 +8,10 @@ from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 
 
-def recipe(**algorithm):
+def recipe(rollout=None, **algorithm):
+    sections = {"rollout": rollout or {}, "algorithm": algorithm}
     return Recipe.model_validate(
-        {"model": "embedded", "envs": [{"name": "arithmetic"}], "algorithm": algorithm}
+        {"model": "embedded", "envs": [{"name": "arithmetic"}], **sections}
     )
 
 
@@ -72,8 +73,8 @@ def test_what_is_not_the_policys_fault_is_left_out_and_the_rest_of_the_group_sta
 
 def test_truncated_answers_are_trained_on_unless_the_recipe_says_no():
     group = [graded(1.0), graded(0.0, stop=Stop.LENGTH), graded(0.0)]
-    assert pack([group], recipe(train_truncated=True)).skipped == [[None, None, None]]
-    left = pack([group], recipe(train_truncated=False))
+    assert pack([group], recipe()).skipped == [[None, None, None]]
+    left = pack([group], recipe({"truncated": "mask"}))
     assert left.skipped == [[None, "truncated", None]]
     assert left.batch.n_tokens == 4
 

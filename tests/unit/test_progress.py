@@ -7,7 +7,9 @@ from rl.progress import Progress, before_after
 ROW = {
     "step": 3, "reward": 0.5, "signal_fraction": 0.25, "truncated_fraction": 0.125,
     "response_tokens": {"sum": 1000}, "n_trained_tokens": 500, "mismatch_kl": 2e-9,
-    "masked_fraction": 0.0,
+    "masked_fraction": 0.0, "prob_diff_max": 3e-4,
+    "pace": {"servers_idle_fraction": 0.25, "learner_idle_fraction": 0.5,
+             "sampled_tokens_per_s": 500.0},
     "time": {"sample_s": 2.0, "learn_s": 1.0},
 }  # fmt: skip
 
@@ -24,7 +26,7 @@ def test_a_step_says_what_matters():
     line = shown(False, lambda progress: progress.step(ROW))
     for part in (
         "step 3/13", "reward 0.500", "signal 25%", "truncated 12%", "sampled 500 tok/s",
-        "trained 500 tok/s", "KL 2.0e-09", "left 0.5 min",
+        "trained 500 tok/s", "idle 25%/50%", "KL 2.0e-09", "p diff 3.0e-04", "left 0.5 min",
     ):  # fmt: skip
         assert part in line
     assert "masked" not in line, "nothing was left out"

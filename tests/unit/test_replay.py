@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from rl.attention import segments
+from rl.config import EmbeddedPolicy
+from rl.embedded import make_embedded
 from rl.errors import UserError
 from rl.packed_model import PackedPolicy, in_checkpoint_names, load_model
+from rl.plan import n_parameters
 from rl.replay import expert_weights
-from rl.routes import REPLAYED, read_experts, replayed_experts
+from rl.routes import REPLAYED, Experts, read_experts, replayed_experts
 from tests.tiny import VOCABULARY, learner_recipe, tiny_experts, tiny_model
 
 LENGTHS = [40, 30, 30]
@@ -126,6 +129,21 @@ def test_weights_of_experts_go_out_under_the_names_of_the_checkpoint(directory):
     assert sent.keys() == stored.keys()
     assert "model.layers.1.mlp.experts.3.up_proj.weight" in sent
     assert all(torch.equal(sent[name], stored[name]) for name in stored)
+
+
+def test_the_plan_counts_the_weights_of_experts(tmp_path):
+    embedded = {"layers": 2, "hidden": 32, "intermediate": 32, "experts": 4}
+    recipe = learner_recipe().model_copy(update={"embedded": EmbeddedPolicy(**embedded)})
+    assert make_embedded(tmp_path, recipe.embedded, seed=0) == n_parameters(recipe)
+    assert read_experts(tmp_path) == Experts(2, 4, 2, "qwen3_moe")
+
+
+@pytest.mark.parametrize("changes", [{"chunk_tokens": 64}, {"truncated": "interrupt"}])
+def test_answers_in_several_pieces_are_refused_with_the_key_that_overrides(changes, directory):
+    recipe = learner_recipe()
+    rollout = recipe.rollout.model_copy(update=changes)
+    with pytest.raises(UserError, match=r"with moe.routing=learner"):
+        replayed_experts(directory, recipe.model_copy(update={"rollout": rollout}))
 
 
 def test_a_dense_policy_has_nothing_to_replay(tmp_path):
