@@ -84,7 +84,7 @@ def graded(reward, prompt, sampled, first):
     """A rollout whose tokens were computed with the experts `first`, `first` + 1, ..."""
     routes = bytes(range(first, first + prompt + sampled - 1))
     completion = Completion(
-        [9] * sampled, [-1.0] * sampled, Stop.FINISHED, (Span(0, 0, sampled),), routes
+        [9] * sampled, [-1.0] * sampled, Stop.FINISHED, (Span(0, 0, sampled),), routes=routes
     )
     rollout = Rollout("arithmetic", Task("1 + 1", "2"), [7] * prompt, completion, "answer")
     return Graded(rollout, correct("2") if reward else wrong("3", "not 2"), reward)
