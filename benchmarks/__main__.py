@@ -16,6 +16,8 @@ BENCHMARKS = {
     "sampling": ("benchmarks.sampling", "sampling", 7),
     "learner": ("benchmarks.learner", "learner", 9),
     "weights": ("benchmarks.weights", "weights", 9),
+    "async": ("benchmarks.async_loop", "ahead", 1),
+    "in-flight": ("benchmarks.async_loop", "in_flight", 3),
     "verifiers": ("benchmarks.verifiers", "verifiers", 5),
     "steps-short": ("benchmarks.steps", "steps_short", 2),
     "steps-long": ("benchmarks.steps", "steps_long", 1),

@@ -11,15 +11,12 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from rl.config import Recipe
+from rl.curriculum import Curriculum
 from rl.engine import Sampling, give_up
 from rl.rollouts import Rollouts, UnderWay
-from rl.tasks import Tasks
+from rl.schedule import last_admitted
+from rl.tasks import Drawn, Tasks
 from rl.types import Group
-
-
-def last_admitted(step: int, max_staleness: int, steps: int) -> int:
-    """The last batch that may be under way while the learner has yet to make step `step`."""
-    return min(steps, step + max_staleness)
 
 
 class Taken(NamedTuple):
@@ -33,6 +30,7 @@ class Ahead:
     """The batches under way. Use as a context manager: leaving it ends what is still under way."""
 
     def __init__(self, rollouts: Rollouts, tasks: Tasks, recipe: Recipe) -> None:
+        self.curriculum = Curriculum(tasks, recipe)
         self._rollouts = rollouts
         self._tasks = tasks
         self._recipe = recipe
@@ -40,7 +38,8 @@ class Ahead:
             recipe.rollout.max_new_tokens, recipe.rollout.temperature, n=recipe.group_size
         )
         self._begun = 0  # the last batch that was
-        self._batches: dict[int, UnderWay] = {}  # by step; those that something is missing from
+        self._batches: dict[int, UnderWay] = {}  # by step, which is yet to come
+        self._due: list[UnderWay] = []  # of steps that have come; oldest first
         self._error: BaseException | None = None
         self._news = asyncio.Event()  # something was judged, or failed
 
@@ -48,40 +47,44 @@ class Ahead:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await give_up([batch.task for batch in self._batches.values()])
+        await give_up([batch.task for batch in [*self._due, *self._batches.values()]])
 
     def admit(self, step: int) -> None:
         """Begin every batch that may be under way now that the learner comes to `step`."""
         last = last_admitted(step, self._recipe.max_staleness, self._recipe.steps)
         for each in range(max(step, self._begun + 1), last + 1):
-            drawn = [*self._tasks.step(each), *self._tasks.canaries(each)]
-            batch = self._rollouts.start(
-                drawn,
-                self._sampling,
-                f"step {each}",
-                order=each,
-                singly=self._recipe.max_staleness > 0,
-                news=self._news,
-            )
-            batch.task.add_done_callback(self._ended)
-            self._batches[each] = batch
+            drawn = self.curriculum.draw(each, self._n_tasks)
+            self._batches[each] = self._begin(each, [*drawn, *self._tasks.canaries(each)])
             self._begun = each
+
+    def _begin(self, step: int, drawn: list[Drawn]) -> UnderWay:
+        batch = self._rollouts.start(
+            drawn,
+            self._sampling,
+            f"step {step}",
+            order=step,
+            singly=self._recipe.max_staleness > 0,
+            news=self._news,
+        )
+        batch.task.add_done_callback(self._ended)
+        return batch
 
     async def take(self, step: int) -> Taken:
         """Wait until batch `step` is sampled and judged, and hand it over.
 
         With rollout.straggler_s that long at most, if each of its groups then has two answers; the
         others are handed over with the step after they are judged. The last step waits for all.
+        With curriculum.dynamic more tasks are begun and waited for, until enough carry signal.
 
         Raises:
             EngineError, UserError: what ended a batch, whichever it was.
         """
-        own = self._batches[step]
+        own = self._batches.pop(step)
+        self._due.append(own)
         own.await_now()
         patience = self._recipe.rollout.straggler_s
         if patience is None or step == self._recipe.steps:
-            due = [batch.task for each, batch in self._batches.items() if each <= step]
-            await self._until(lambda: all(task.done() for task in due))
+            await self._until(lambda: all(batch.task.done() for batch in self._due))
         else:
             try:
                 async with asyncio.timeout(patience):
@@ -89,13 +92,18 @@ class Ahead:
             except TimeoutError:
                 await self._until(lambda: own.task.done() or own.has_baselines(self._n_tasks))
         taken = Taken([], [])
-        for each in sorted(n for n in self._batches if n <= step):
-            batch = self._batches[each]
-            if batch.task.done():
-                del self._batches[each]
+        for batch in self._due:
             new = batch.take_new()
             taken.groups.extend(filter(None, new[: self._n_tasks]))
             taken.canaries.extend(filter(None, new[self._n_tasks :]))
+        self._due = [batch for batch in self._due if not batch.complete]
+        while n := self.curriculum.missing(step, taken.groups):
+            more = self._begin(step, self.curriculum.draw(step, n))
+            self._due.append(more)
+            more.await_now()
+            await self._until(more.task.done)
+            self._due.remove(more)
+            taken.groups.extend(more.take_new())
         return taken
 
     @property

@@ -67,11 +67,17 @@ def why_skip(valid: Group) -> str | None:
     return None
 
 
+def has_signal(group: Group, recipe: Recipe) -> bool:
+    """Whether anything of a group is trained on."""
+    return why_skip([graded for graded in group if why_invalid(graded, recipe) is None]) is None
+
+
 def pack(groups: list[Group], recipe: Recipe) -> Packed:
     """Give every rollout its advantage and lay those that carry a gradient end to end.
 
     Valid rollouts of groups without signal need no forward pass, since their advantage is 0, but
     their tokens count in `n_tokens`: the step's size does not shrink as the policy gets better.
+    With curriculum.dynamic they do not, since other groups take their place.
 
     Raises:
         ValueError: an answer whose log-probabilities are not finite or not one per token.
@@ -88,6 +94,8 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
         for group, own in zip(valid, advantages, strict=True)
     ]
     lengths = [[graded.rollout.completion.n_sampled for graded, _ in group] for group in new]
+    if recipe.curriculum.dynamic and None in no_signal:
+        lengths = [own if why is None else [] for own, why in zip(lengths, no_signal, strict=True)]
     weights, denominator = aggregate(lengths, recipe)
     chosen = [
         _Chosen(graded.rollout, advantage, weight)

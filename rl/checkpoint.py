@@ -1,6 +1,7 @@
 """Checkpoints: whole or not there. A plain Hugging Face directory, and `trainer/` to go on from.
 
     checkpoints/step-000050/   config.json  model.safetensors  tokenizer files ...
+                               adapter/        with `lora` also what was learned, in peft's format
                                trainer/        DeepSpeed's own state
                                manifest.json   size and SHA-256 of every other file, written last
 
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,8 +41,12 @@ class Saved(Protocol):
     def save(self, directory: Path) -> None: ...
 
 
-def save_checkpoint(checkpoints: Path, learner: Saved, keep: int) -> Path:
+def save_checkpoint(
+    checkpoints: Path, learner: Saved, keep: int, also: Sequence[Callable[[Path], None]] = ()
+) -> Path:
     """Write `checkpoints`/step-<version>, then forget all but the `keep` newest.
+
+    `also` are called with its directory after the learner has written into it.
 
     It is written under another name beside its place, synchronised with the disk and then renamed:
     whatever happens, what is called step-* is whole.
@@ -59,6 +64,8 @@ def save_checkpoint(checkpoints: Path, learner: Saved, keep: int) -> Path:
     try:
         temporary.mkdir()
         learner.save(temporary)
+        for write in also:
+            write(temporary)
         _seal(temporary)
         if target.exists():  # the same step once more, after a resume
             _remove(target)

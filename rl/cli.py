@@ -40,6 +40,16 @@ Judge every answer of a run again, with the verifiers of today, and list the ver
 
 The list is written to audit.jsonl in the run directory. Exit code 0: nothing changed, 1: it did.
 """
+SIMULATE = """\
+Say how long a run's steps would take with another schedule: who is idle, tokens per second.
+
+  assay simulate runs/math_grpo-1a2b3c4d                        the run beside its simulation
+  assay simulate runs/math_grpo-1a2b3c4d max_staleness=4 engine.servers=2
+  assay simulate runs/ahead --costs-of runs/turns --costs-of runs/turns-narrow max_staleness=2
+
+What costs how long is fitted to the run's own steps, or to those of others (--costs-of), which must
+be synchronous. docs/scaling.md says what is counted.
+"""
 NEW_ENV = """\
 Write an environment that works, its test and its recipe into the current directory.
 
@@ -136,6 +146,15 @@ def _run(arguments: argparse.Namespace) -> int:
             from rl.audit import audit
 
             return audit(arguments.run)
+        case "simulate":
+            from rl.calibrate import simulate_run
+
+            return simulate_run(
+                arguments.run,
+                arguments.overrides,
+                arguments.costs_of,
+                colocated=arguments.colocated,
+            )
         case "new-env":
             from rl.new_env import new_env
 
@@ -271,6 +290,16 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
 
     audit = command("audit", "judge a run's answers again", AUDIT)
     audit.add_argument("run", type=Path, help="run directory")
+
+    simulate = command("simulate", "say what another schedule would make of a run", SIMULATE)
+    simulate.add_argument("run", type=Path, help="run directory")
+    simulate.add_argument("overrides", nargs="*", default=[], metavar="key.path=value")
+    simulate.add_argument(
+        "--costs-of", type=Path, action="append", default=[], metavar="RUN", help="may be repeated"
+    )
+    simulate.add_argument(
+        "--colocated", action="store_true", help="servers and learner cannot work at the same time"
+    )
 
     new_env = command("new-env", "write a new environment to start from", NEW_ENV)
     new_env.add_argument("name", help="lower-case letters, digits and underscores")

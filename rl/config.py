@@ -159,6 +159,25 @@ class Engine(Section):
     """Longest a weight update may take."""
 
 
+class Curriculum(Section):
+    """Which tasks are drawn, given what became of those before."""
+
+    dynamic: bool = False
+    """True: a step draws on until groups_per_step of its groups carry signal, and the others do not
+    count in the loss (DAPO)."""
+
+    max_draws: Annotated[Finite, Field(ge=1)] = 4.0
+    """dynamic: at most so many times groups_per_step tasks are drawn for one step; then it goes on
+    with what it has."""
+
+    retire_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    """A task with this share of right answers is retired: not drawn again, for finite data sets.
+    null: none is."""
+
+    review_fraction: Share = 0.05
+    """Share of the draws that go to retired tasks. One below retire_at comes back."""
+
+
 class Verify(Section):
     """The killable processes in which answers are judged."""
 
@@ -209,6 +228,14 @@ class Learner(Section):
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of weights and activations while learning; sums and logits are float32."""
 
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """adamw_8bit keeps AdamW's two moments in 8 bits each (bitsandbytes; tensors of fewer than 4096
+    elements keep 32)."""
+
+    offload: Literal["none", "optimizer", "weights"] = "none"
+    """What waits in the CPU's memory instead of the GPU's (ZeRO-Offload). optimizer: its state, and
+    its steps are computed there, from zero_stage 1; weights: them too, with zero_stage 3."""
+
     lr: NotNegative = 1e-6
     """Peak learning rate of AdamW."""
 
@@ -235,6 +262,40 @@ class Learner(Section):
 
     collective_deadline_s: Positive = 600.0
     """Longest that ranks wait for each other inside an update."""
+
+    @model_validator(mode="after")
+    def _what_is_offloaded_is_split(self) -> "Learner":
+        least = {"none": 0, "optimizer": 1, "weights": 3}[self.offload]
+        if self.zero_stage < least:
+            raise Clash(
+                f"learner.offload {self.offload} needs learner.zero_stage of at least {least} "
+                f"(found {self.zero_stage})",
+                "offload",
+                "zero_stage",
+            )
+        if self.offload != "none" and self.optimizer != "adamw":
+            raise Clash(
+                f"learner.optimizer {self.optimizer} saves a GPU's memory, of which the optimiser "
+                f"uses none with learner.offload {self.offload}: choose one of them",
+                "optimizer",
+                "offload",
+            )
+        return self
+
+
+class Lora(Section):
+    """Low-rank adapters beside frozen weights (peft). Only they are learned, and sent to the
+    servers; learner.lr is usually ten times that of all weights."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rank of what is added to a layer's weight."""
+
+    alpha: Positive = 32.0
+    """What is added counts alpha / rank times."""
+
+    targets: Annotated[list[Name], Field(min_length=1)] | None = None
+    """Linear layers by the last part of their name, such as q_proj; null: every one but the output
+    layer."""
 
 
 class MixtureOfExperts(Section):
@@ -397,6 +458,9 @@ class Recipe(Section):
     that began an answer and those that learn from it. 0: they take turns. Above 0 the default of
     algorithm.preset is dppo."""
 
+    curriculum: Curriculum = Curriculum()
+    """Which tasks are drawn."""
+
     rollout: Rollouts = Rollouts()
     """How answers are sampled."""
 
@@ -417,6 +481,9 @@ class Recipe(Section):
 
     moe: MixtureOfExperts = MixtureOfExperts()
     """What differs for policies with experts."""
+
+    lora: Lora | None = None
+    """Low-rank adapters; null: all weights are learned."""
 
     weights: Weights = Weights()
     """How new weights reach the servers."""
@@ -468,6 +535,31 @@ class Recipe(Section):
                 f"max_staleness ({self.max_staleness}) lets it be older: give a bound, usually 2",
                 "algorithm.weight_max",
                 "max_staleness",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_curriculum_sees_whole_groups(self) -> "Recipe":
+        used = "curriculum.dynamic" if self.curriculum.dynamic else "curriculum.retire_at"
+        if self.rollout.straggler_s is not None and (
+            self.curriculum.dynamic or self.curriculum.retire_at is not None
+        ):
+            raise Clash(
+                f"{used} looks at whole groups, and rollout.straggler_s "
+                f"({self.rollout.straggler_s:g}) splits them: set one of the two to null or false",
+                used,
+                "rollout.straggler_s",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _an_adapter_goes_through_a_file(self) -> "Recipe":
+        if self.lora is not None and self.weights.transport == "nccl":
+            raise Clash(
+                "weights.transport nccl moves whole models, and with lora only the adapter is "
+                "sent: set weights.transport=auto, or lora=null",
+                "weights.transport",
+                "lora",
             )
         return self
 

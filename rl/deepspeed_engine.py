@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from rl.config import Recipe
+from rl.lora import add_adapter
 from rl.packed_model import PackedPolicy, load_model
 from rl.ranks import Ranks
 from rl.routes import replayed_experts
@@ -23,6 +24,8 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
     from accelerate.utils import DummyOptim
 
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # Of bitsandbytes' AdamW under ZeRO, which our tests test.
+    logging.getLogger("DeepSpeed").addFilter(lambda r: "untested optimizer" not in r.getMessage())
     # DeepSpeed calls collectives by names that torch has begun to rename.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     # DeepSpeed would compile an operator that only its inference engine calls: 80 s at the first
@@ -37,9 +40,16 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
     plugin = DeepSpeedPlugin(hf_ds_config=_deepspeed_settings(recipe))
     accelerator = Accelerator(deepspeed_plugin=plugin)
     model = load_model(model_path, settings.dtype, settings.activation_checkpointing)
+    if recipe.lora is not None:
+        add_adapter(model, recipe.lora, recipe.seed)
     policy = PackedPolicy(model, replayed_experts(model_path, recipe))
     policy.train()
-    optimizer = DummyOptim(policy.parameters())  # stands for the one in the settings
+    learned = [weight for weight in policy.parameters() if weight.requires_grad]
+    optimizer: Any = DummyOptim(learned)  # stands for the one in the settings
+    if settings.optimizer == "adamw_8bit":
+        from bitsandbytes.optim import AdamW8bit
+
+        optimizer = AdamW8bit(learned, **_adamw(recipe))
     with ranks.waiting("starting DeepSpeed"):
         engine, _ = accelerator.prepare(policy, optimizer)
     if ranks.world_size > 1:
@@ -61,23 +71,39 @@ def _deepspeed_settings(recipe: Recipe) -> dict[str, Any]:
     # In bfloat16 DeepSpeed without ZeRO adds gradients up in bfloat16, and starts Adam's bias
     # correction a step late (seen: the first step is 27 % short). Its stage 1 does neither.
     stage = settings.zero_stage if plain else max(1, settings.zero_stage)
-    return {
+    found = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,  # the boundary is ours, and nothing is divided by it
         # In float32 without ZeRO DeepSpeed clips but does not tell the norm: then we clip.
         "gradient_clipping": settings.max_grad_norm if stage else 0.0,
         "bf16": {"enabled": not plain},
         "data_types": {"grad_accum_dtype": "fp32"},
-        "zero_optimization": {"stage": stage},
+        "zero_optimization": {"stage": stage, **_offload(recipe)},
         "zero_force_ds_cpu_optimizer": False,
-        "optimizer": {
-            "type": "AdamW",
-            "params": {
-                "lr": settings.lr,
-                "betas": list(settings.betas),
-                "eps": 1e-8,
-                "weight_decay": settings.weight_decay,
-                "torch_adam": True,
-            },
-        },
     }
+    if settings.optimizer == "adamw":
+        # torch's own: DeepSpeed's for offloaded states would have to be compiled first.
+        params = {**_adamw(recipe), "torch_adam": True}
+        found["optimizer"] = {"type": "AdamW", "params": params}
+    return found
+
+
+def _adamw(recipe: Recipe) -> dict[str, Any]:
+    settings = recipe.learner
+    return {
+        "lr": settings.lr,
+        "betas": list(settings.betas),
+        "eps": 1e-8,
+        "weight_decay": settings.weight_decay,
+    }
+
+
+def _offload(recipe: Recipe) -> dict[str, Any]:
+    to_cpu = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    match recipe.learner.offload:
+        case "none":
+            return {}
+        case "optimizer":
+            return {"offload_optimizer": to_cpu}
+        case "weights":
+            return {"offload_optimizer": to_cpu, "offload_param": to_cpu}

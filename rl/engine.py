@@ -18,6 +18,7 @@ from rl.config import Recipe
 from rl.pace import Meter, Pace
 from rl.places import Places
 from rl.routes import Experts
+from rl.schedule import server_of
 from rl.types import Completion
 
 GENERATE = "/inference/v1/generate"
@@ -190,7 +191,7 @@ class Engine:
         Raises:
             EngineError: see `sample`.
         """
-        server = index % len(self.urls)
+        server = server_of(index, len(self.urls))
         request = {"token_ids": prompt, "sampling_params": _parameters(sampling, seed)}
         if self._experts is not None:
             # vLLM returns experts only with its prefix cache switched on, which would change bits.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rl import lora
 from rl.attention import segments
 from rl.batch import Batch
 from rl.checkpoint import write_model
@@ -109,20 +110,23 @@ class Learner:
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Name and whole tensor of every weight, under the names of the Hugging Face checkpoint.
 
-        Tied weights come once. The tensors are the live ones: copy what must outlast the next
-        update. Run it to its end: under ZeRO-3 the other ranks take part.
+        With `lora` those of the adapter, as rl/lora.py says. Tied weights come once. The tensors
+        are the live ones: copy what must outlast the next update. Run it to its end: under ZeRO-3
+        the other ranks take part.
         """
         if self._split_weights:
             self._ranks.announce(Command.WEIGHTS)
-        if self._has_experts:
+        if self._has_experts and self._recipe.lora is None:
             return in_checkpoint_names(self._model, self._weights())
         return self._weights()
 
     @property
     def checkpoint_bytes(self) -> int:
-        """What `save` writes at the least: weights, and in float32 their copy and two moments."""
+        """What `save` writes at the least: weights, and of those that are learned a copy and two
+        moments in float32."""
         weights = list(self._model.parameters())
-        return sum(w.element_size() * n_elements(w) + 12 * n_elements(w) for w in weights)
+        learned = sum(n_elements(w) for w in weights if w.requires_grad)
+        return sum(w.element_size() * n_elements(w) for w in weights) + 12 * learned
 
     def save(self, directory: Path) -> None:
         """Write the model and the trainer's state into an existing directory.
@@ -298,8 +302,16 @@ class Learner:
         return found.tolist()
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
+        adapter = self._recipe.lora
+        if adapter is None:
+            return self._gathered(list(self._model.named_parameters()))
+        learned = [pair for pair in self._model.named_parameters() if pair[1].requires_grad]
+        return lora.published(self._gathered(learned), lora.scale(adapter))
+
+    def _gathered(self, weights: list[tuple[str, Any]]) -> Iterator[tuple[str, Tensor]]:
+        """Whole tensors; every rank takes part."""
         split = self._recipe.learner.zero_stage == 3
-        for part in _in_parts(list(self._model.named_parameters())):
+        for part in _in_parts(weights):
             with (
                 self._ranks.waiting("gathering the weights"),
                 gathered([weight for _, weight in part]) if split else nullcontext(),
@@ -309,22 +321,29 @@ class Learner:
 
     def _whole_weights(self) -> dict[str, Tensor]:
         """Copies on the CPU for rank 0, nothing for the others, which take part."""
-        return {
-            name: weight.to("cpu", copy=True) for name, weight in self._weights() if self.rank == 0
-        }
+        every = self._gathered(list(self._model.named_parameters()))
+        return {name: weight.to("cpu", copy=True) for name, weight in every if self.rank == 0}
 
     def _save(self, text: str | None, length: int) -> None:
         with self._ranks.waiting("writing a checkpoint"):
             directory = Path(self._ranks.share_text(text, length))
             weights = self._whole_weights()
             trainer = directory / "trainer"
+            adapter = self._recipe.lora
             if self.rank == 0:
+                if adapter is not None:
+                    lora.write_adapter(
+                        directory / "adapter", weights, adapter, str(self.model_path)
+                    )
+                    weights = lora.whole_model(weights, lora.scale(adapter))
                 write_model(directory, self._model, weights, self.model_path)
                 trainer.mkdir()
                 (trainer / "learner.json").write_text(
                     json.dumps({"version": self.version, **self._layout}), encoding="utf-8"
                 )
-            self._engine.save_checkpoint(trainer, tag="state")
+            self._engine.save_checkpoint(
+                trainer, tag="state", exclude_frozen_parameters=adapter is not None
+            )
 
     def _load(self, text: str | None, length: int) -> None:
         with self._ranks.waiting("reading a checkpoint"):
@@ -341,7 +360,8 @@ class Learner:
                     + ", ".join(f"learner.{key}={self._layout[key]}" for key in differing)
                     + f". Or start a new run from its weights: model={trainer.parent}"
                 )
-            self._engine.load_checkpoint(trainer, tag="state")
+            whole = self._recipe.lora is None  # else the frozen weights are not in it
+            self._engine.load_checkpoint(trainer, tag="state", load_module_strict=whole)
         self.version = written["version"]
 
     @property

@@ -141,7 +141,7 @@ def _transport(recipe: Recipe, hardware: Hardware) -> Literal["file", "nccl"]:
     n_gpus = len(hardware.gpus)
     # NCCL takes neither one GPU twice nor slices of one.
     possible = servers + ranks <= n_gpus and not any(gpu.is_slice for gpu in hardware.gpus)
-    if wish == "file" or (wish == "auto" and not possible):
+    if recipe.lora is not None or wish == "file" or (wish == "auto" and not possible):
         return "file"
     if possible:
         return "nccl"
@@ -174,7 +174,7 @@ def _lines(
         + _on(server_gpus),
         f"learner     {recipe.learner.ranks} ranks, ZeRO {recipe.learner.zero_stage}, "
         f"{_rank_memory(recipe, weights)} each" + _on(rank_gpus),
-        f"weights     {MOVED[recipe.weights.backend]}",
+        f"weights     {'the adapter, ' if recipe.lora else ''}{MOVED[recipe.weights.backend]}",
         f"verifiers   {recipe.verify.workers} workers, at most {recipe.verify.memory_mib} MiB each",
         *(f"programs    run in {found}" for found in _isolations(recipe)),
         f"step        {recipe.groups_per_step} groups x {recipe.group_size} = {answers} answers, "
@@ -284,6 +284,11 @@ def _rank_memory(recipe: Recipe, weights: int | None) -> str:
         return "memory known once the policy is downloaded"
     learner = recipe.learner
     size = BYTES[learner.dtype]
+    if recipe.lora is not None:  # its own state is far smaller than the weights
+        own = _gib(weights, size) / (learner.ranks if learner.zero_stage >= 3 else 1)
+        return (
+            f"{RUNTIME_GIB + own:.1f} GiB, the adapter of rank {recipe.lora.rank} and activations"
+        )
     master = 4 if learner.dtype != "float32" else 0
     split = learner.ranks
     state = _gib(weights, 8 + master) / (split if learner.zero_stage >= 1 else 1)

@@ -15,6 +15,7 @@ from rl.engine import Deadline, Engine, Sampling, all_or_first_error, give_up
 from rl.errors import UserError
 from rl.events import Events
 from rl.reward import reward_of, soft_overlong
+from rl.schedule import baseline_size
 from rl.tasks import Drawn
 from rl.types import ENGINE, Completion, Graded, Group, Rollout, Stop
 from verifiers.pool import VerifierPool
@@ -199,7 +200,12 @@ class UnderWay:
 
     def has_baselines(self, n: int) -> bool:
         """Whether at least two answers to each of the first `n` tasks are judged."""
-        return all(len(group) >= min(2, self._sampling.n) for group in self._graded[:n])
+        return all(len(group) >= baseline_size(self._sampling.n) for group in self._graded[:n])
+
+    @property
+    def complete(self) -> bool:
+        """Whether every answer has been taken."""
+        return all(len(taken) == self._sampling.n for taken in self._taken)
 
     def take_new(self) -> list[Group]:
         """Per task what is judged so far, or nothing where all of it was taken before.

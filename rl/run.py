@@ -132,6 +132,8 @@ async def wired(
                 await engine.wait_ready(recipe.engine.start_deadline_s)
                 rollouts = Rollouts(tokenizer, engine, pool, recipe, events)
                 async with Ahead(rollouts, tasks, recipe) as ahead:
+                    if newest is not None:
+                        ahead.curriculum.load(newest)
                     yield Run(
                         recipe=recipe,
                         tasks=tasks,

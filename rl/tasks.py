@@ -39,7 +39,7 @@ class Tasks:
     def step(self, step: int) -> list[Drawn]:
         """The `groups_per_step` tasks of one step (1 is the first)."""
         first = (step - 1) * self._per_step
-        return [self._train_task(index) for index in range(first, first + self._per_step)]
+        return [self.train(index) for index in range(first, first + self._per_step)]
 
     def canaries(self, step: int) -> list[Drawn]:
         """Tasks without an answer, to sample beside those of a step: about `canary_fraction` times
@@ -53,7 +53,8 @@ class Tasks:
                 found += [drawn] if drawn is not None else []
         return found
 
-    def _train_task(self, index: int) -> Drawn:
+    def train(self, index: int) -> Drawn:
+        """Of the endless row of training tasks that one; the first has index 0."""
         # Environments keep their splits apart themselves; this holds also for an evaluation on
         # other environments than those trained on.
         for attempt in range(1000):

@@ -102,6 +102,7 @@ async def train(run: Run) -> None:
 
         agreement = await publish(run)
         row = step_row(step, groups, canaries, packed, update, agreement)
+        row["curriculum"] = run.ahead.curriculum.finish(step, groups)
         record(run, step, groups, canaries, packed, row)
         check_mismatch(step, update, recipe.alarms)
         for warning in warnings.check(seen):
@@ -180,4 +181,9 @@ def record(
 def checkpoint(run: Run, step: int) -> None:
     run.events.wait(f"step {step}: checkpoint", run.recipe.learner.collective_deadline_s)
     with run.clock("checkpoint"):
-        save_checkpoint(run.directory.checkpoints, run.learner, keep=run.recipe.checkpoint.keep)
+        save_checkpoint(
+            run.directory.checkpoints,
+            run.learner,
+            keep=run.recipe.checkpoint.keep,
+            also=[run.ahead.curriculum.save],
+        )

@@ -38,7 +38,7 @@ class Transport(Protocol):
 
 
 class WeightPublisher:
-    """Brings whole models to all servers, each time under a number."""
+    """Brings whole models, or adapters, to all servers, each time under a number."""
 
     def __init__(self, engine: Engine, recipe: Recipe, directory: Path = MEMORY_DIRECTORY) -> None:
         """
@@ -49,7 +49,7 @@ class WeightPublisher:
         self._deadline_s = recipe.engine.update_deadline_s
         dtype = getattr(torch, recipe.engine.dtype)
         self._transport: Transport = (
-            FileTransport(engine, dtype, directory)
+            FileTransport(engine, dtype, directory, adapter=recipe.lora is not None)
             if recipe.weights.backend == "file"
             else NcclTransport(engine, dtype)
         )
@@ -62,8 +62,9 @@ class WeightPublisher:
 
         Args:
             weights: whole tensors under their names in the checkpoint, exactly as many as it has;
-                an output layer that is tied to the embedding may be left out. Consumed once, in
-                this thread: producing them may be a collective of the learner's ranks.
+                an output layer that is tied to the embedding may be left out. With `lora` an
+                adapter (rl/lora.py). Consumed once, in this thread: producing them may be a
+                collective of the learner's ranks.
 
         Raises:
             EngineError: a server did not take them within engine.update_deadline_s, or refused
@@ -106,9 +107,13 @@ class WeightPublisher:
 class FileTransport:
     """One file, which all servers read: for servers on the learner's machine."""
 
-    def __init__(self, engine: Engine, dtype: torch.dtype, directory: Path) -> None:
+    def __init__(
+        self, engine: Engine, dtype: torch.dtype, directory: Path, *, adapter: bool
+    ) -> None:
         self._engine = engine
-        self._dtype = dtype
+        # An adapter is merged in float32, and small: nothing of it is rounded on its way.
+        self._dtype = torch.float32 if adapter else dtype
+        self._adapter = adapter
         self._directory = directory
         self._ready = False
 
@@ -125,7 +130,7 @@ class FileTransport:
             yield lambda: self._load(path, version, deadline)
 
     async def _load(self, path: Path, version: int, deadline: Deadline) -> None:
-        where = {"update_info": {"path": str(path)}}
+        where = {"update_info": {"path": str(path), "adapter": self._adapter}}
         await self._engine.post("/start_weight_update", None, deadline)
         await self._engine.post("/update_weights", where, deadline)
         await self._engine.post("/finish_weight_update", {"weight_version": str(version)}, deadline)

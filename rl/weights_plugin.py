@@ -2,7 +2,8 @@
 
 vLLM finds `register` through the entry point group `vllm.general_plugins`; a server that is started
 with `--weight-transfer-config '{"backend": "file"}'` then reads its new weights from a safetensors
-file, which the learner puts into a memory file system. An update is checked as a whole before the
+file, which the learner puts into a memory file system: all of them, or an adapter (rl/lora.py) that
+is merged into those the server started with. An update is checked as a whole before the
 model is touched: one that does not fit is refused, and the server goes on with the weights it has.
 
 The plug-in also sees to it that no process of a server outlives the server.
@@ -13,10 +14,11 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 from vllm.distributed.weight_transfer import WeightTransferEngine, WeightTransferEngineFactory
 from vllm.distributed.weight_transfer.base import (
     WeightTransferInitInfo,
@@ -30,6 +32,8 @@ from vllm.model_executor.model_loader.reload import (
     initialize_layerwise_reload,
 )
 from vllm.platforms import current_platform
+
+from rl import lora
 
 _PR_SET_PDEATHSIG = 1
 
@@ -61,7 +65,8 @@ class FileInit(WeightTransferInitInfo):
 
 @dataclass
 class FileUpdate(WeightTransferUpdateInfo):
-    path: str  # a safetensors file with all weights, under their names in the checkpoint
+    path: str  # a safetensors file with all weights, under their names in the checkpoint, or
+    adapter: bool = False  # with an adapter (rl/lora.py) to add to those the server started with
 
 
 class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
@@ -76,9 +81,12 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
     def init_transfer_engine(self, init_info: FileInit) -> None:
         """Note what a complete update consists of: the tensors of the starting checkpoint."""
         del init_info
+        self._expected = {name: tuple(tensor.shape) for name, tensor in self._starting_weights()}
+
+    def _starting_weights(self) -> Iterable[tuple[str, Tensor]]:
+        """Read from the disk again: the model's own are fused, repacked and overwritten."""
         loader = get_model_loader(self.vllm_config.load_config)
-        weights = loader.get_all_weights(self.model_config, self.model)  # type: ignore[attr-defined]
-        self._expected = {name: tuple(tensor.shape) for name, tensor in weights}
+        return loader.get_all_weights(self.model_config, self.model)  # type: ignore[attr-defined]
 
     def start_weight_update(self) -> None:
         """Nothing yet: the model stays whole until the update has been checked."""
@@ -93,8 +101,8 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
 
         Raises:
             RuntimeError: `init_transfer_engine` was not called.
-            ValueError: no readable file, or not exactly the tensors of the starting checkpoint. The
-                model was not touched.
+            ValueError: no readable file, or not exactly the tensors of the starting checkpoint, or
+                an adapter that does not fit them. The model was not touched.
         """
         if self._expected is None:
             raise RuntimeError("a weight update before init_weight_transfer_engine")
@@ -105,13 +113,16 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
             raise ValueError(
                 f"weight update: {update_info.path} cannot be read: {error}"
             ) from error
-        found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
         tied = bool(getattr(self.model_config.hf_config, "tie_word_embeddings", False))
-        if mistakes := compare(self._expected, found, tied=tied):
+        if update_info.adapter:
+            whole = self._merged(weights)
+        elif mistakes := compare(self._expected, _shapes(weights), tied=tied):
             raise ValueError(f"weight update refused, nothing was changed: {mistakes}")
+        else:
+            whole = weights.items()
         self._forget_expert_kernels()
         initialize_layerwise_reload(self.model)
-        self.model.load_weights(weights.items())  # type: ignore[operator]
+        self.model.load_weights(whole)  # type: ignore[operator]
         finalize_layerwise_reload(self.model, self.model_config)
         if tied:
             self._repack_output_layer()
@@ -128,6 +139,23 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
             if isinstance(module, RoutedExperts):
                 module.quant_method.moe_kernel = None
 
+    def _merged(self, tensors: dict[str, Tensor]) -> Iterable[tuple[str, Tensor]]:
+        """The starting weights with an adapter in them.
+
+        All of them, not only those adapted: vLLM fuses layers, and loads a fused one as a whole.
+        """
+        assert self._expected is not None
+        try:
+            adapters = lora.adapters(tensors)
+        except ValueError as error:
+            raise ValueError(f"adapter refused, nothing was changed: {error}") from error
+        if mistake := lora.mistake(adapters, self._expected):
+            raise ValueError(f"adapter refused, nothing was changed: {mistake}")
+        return (
+            (name, lora.merge(weight, adapters[name]) if name in adapters else weight)
+            for name, weight in self._starting_weights()
+        )
+
     def _repack_output_layer(self) -> None:
         """Let a tied output layer see the new embedding.
 
@@ -143,6 +171,10 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
 
     def shutdown(self) -> None:
         """Nothing is held open between updates."""
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
 
 
 def compare(expected: Mapping[str, tuple[int, ...]], found: Shapes, *, tied: bool) -> str:

@@ -56,6 +56,7 @@ def learner_recipe(
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
     moe: dict[str, Any] | None = None,
+    lora: dict[str, Any] | None = None,
     **learner: Any,
 ) -> Recipe:
     settings = {"dtype": "float32", "lr": 1e-3, "threads": 1, "collective_deadline_s": 120}
@@ -68,6 +69,7 @@ def learner_recipe(
             "algorithm": {"sequence_band": None, **(algorithm or {})},
             "moe": moe or {},
             "learner": {**settings, **learner},
+            "lora": lora,
         }
     )
 

@@ -15,7 +15,7 @@ LAYERS = ["verifiers", "envs", "rl"]  # each knows the ones before it
 # Slow or heavy packages, each of which has one door.
 HEAVY = [
     "torch", "transformers", "trl", "deepspeed", "accelerate", "vllm", "ray", "datasets", "sympy",
-    "mpmath", "pandas", "numpy",
+    "mpmath", "pandas", "numpy", "peft", "bitsandbytes",
 ]  # fmt: skip
 
 # module -> the heavy packages and layers that importing it may bring along.
@@ -65,6 +65,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.launch": ["verifiers", "envs"],
     "rl.sandbox_server": ["verifiers"],
     "rl.watch": ["verifiers", "envs"],
+    "rl.schedule": [],
+    "rl.simulate": [],
     "rl.cli": ["verifiers", "envs"],
 }
 
@@ -76,6 +78,8 @@ DOORS: dict[str, list[str]] = {
     "vllm": ["rl/broadcast.py", "rl/routes_worker.py", "rl/weights_plugin.py"],
     "deepspeed": ["rl/deepspeed_engine.py"],
     "accelerate": ["rl/deepspeed_engine.py"],
+    "peft": ["rl/lora.py"],
+    "bitsandbytes": ["rl/deepspeed_engine.py"],
     "trl": ["rl/sft.py"],
     "transformers": [
         "rl/attention.py",

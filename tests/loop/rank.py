@@ -27,6 +27,7 @@ def run_ranks(
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
     moe: dict[str, Any] | None = None,
+    lora: dict[str, Any] | None = None,
     **learner: Any,
 ) -> list[Any]:
     """What rank 0 answers to each of `steps`; every process is gone afterwards.
@@ -43,6 +44,7 @@ def run_ranks(
         spec = Path(temporary) / "spec.json"
         given = {"model": str(model), "temperature": temperature, "learner": learner}
         given["algorithm"], given["moe"] = algorithm or {}, moe or {}
+        given["lora"] = lora
         given["learner"]["ranks"] = ranks
         spec.write_text(json.dumps({**given, "steps": steps, "follower": follower}))
         free.close()
@@ -85,7 +87,9 @@ def main() -> None:
     from tests.tiny import learner_recipe
 
     spec = json.loads(Path(sys.argv[1]).read_text())
-    recipe = learner_recipe(spec["temperature"], spec["algorithm"], spec["moe"], **spec["learner"])
+    recipe = learner_recipe(
+        spec["temperature"], spec["algorithm"], spec["moe"], spec["lora"], **spec["learner"]
+    )
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     learner = Learner(spec["model"], recipe, rank, world_size)
     if rank > 0:

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 import torch
 
+from benchmarks.async_loop import AHEAD, COUNTED, run_overrides, tokens_per_s
 from benchmarks.environments import NoEnvironment, interpreter_with
 from benchmarks.harness import (
     LONG,
@@ -25,6 +26,7 @@ from benchmarks.honest_answers import PAIRS, honest
 from benchmarks.learner import IGNORED, Pass, packed_passes, padded_passes
 from benchmarks.math_answers import PLAIN, cases, judge, plain
 from benchmarks.sampling import share
+from benchmarks.scaling import Case, context_in_flight, lengths, rank_efficiency, slots
 from benchmarks.verifiers import both_ways, short_cuts
 from benchmarks.weights import Line
 from rl.batch import Batch
@@ -194,3 +196,30 @@ def test_an_environment_that_cannot_be_installed_says_what_pip_said(
     with pytest.raises(NoEnvironment, match="no-such-package==1"):
         interpreter_with(["no-such-package==1"])
     assert not list(tmp_path.rglob("ready"))
+
+
+def test_a_run_ahead_is_measured_while_as_many_batches_are_under_way_as_may_be() -> None:
+    steps = [{"tokens": 0, "seconds": 100.0}] * 3  # the first ones, at max_staleness 2
+    steps += [{"tokens": 60, "seconds": 3.0}] * COUNTED
+    steps += [{"tokens": 0, "seconds": 50.0}] * 2  # the last ones
+    assert tokens_per_s(steps, 2) == 20
+    assert tokens_per_s(steps[2:-2], 0) == 20
+
+
+@pytest.mark.parametrize("staleness", [0, *AHEAD])
+def test_runs_ahead_differ_from_those_in_turns_in_nothing_else(staleness: int) -> None:
+    recipe = recipe_of(LONG, *run_overrides(staleness))
+    assert recipe.steps - 1 - 2 * staleness == COUNTED
+    turns = recipe_of(LONG, *run_overrides(0)).model_dump(exclude={"steps", "max_staleness"})
+    assert recipe.model_dump(exclude={"steps", "max_staleness"}) == turns
+    assert recipe.engine.servers == recipe.learner.threads == 1
+
+
+def test_what_the_scaling_tables_compare_is_told_from_one_another() -> None:
+    long, short = (context_in_flight(lengths(x)) for x in (131072, 32768))
+    assert slots(long) < slots(short)
+    # Half the mean, were all answers equally long; more, because long ones are seen more often.
+    assert short > 512 + 8192 / 2
+    few, many = rank_efficiency(8, Case(8, 1, 32768)), rank_efficiency(2048, Case(4096, 1, 131072))
+    assert few == 1
+    assert many < 0.6
