@@ -15,6 +15,8 @@ from rl.hardware import find_hardware
 BENCHMARKS = {
     "sampling": ("benchmarks.sampling", "sampling", 7),
     "learner": ("benchmarks.learner", "learner", 9),
+    "packing": ("benchmarks.packing", "packing", 5),
+    "memory": ("benchmarks.memory", "memory", 1),
     "weights": ("benchmarks.weights", "weights", 9),
     "async": ("benchmarks.async_loop", "ahead", 1),
     "in-flight": ("benchmarks.async_loop", "in_flight", 3),

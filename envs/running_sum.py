@@ -16,15 +16,15 @@ QUESTION = "Without carrying, {start}+{first}+...+{last}=?"
 class RunningSum(Env):
     """Add consecutive numbers digit by digit, without carrying: `372+212+...+241=?`.
 
-    The worked solution writes one step after the other, the term and the total with it:
-    `212:584,213:797,214:901,` to the last term, then the boxed total. A step follows from the one
-    before it, so that whoever sees the question and the last step can go on: an answer of any
-    length can be worked in a context that holds a few steps. The question has the same length
+    The worked solution writes one step after the other, the term, the last term and the total with
+    it: `212/241:584,213/241:797,214/241:901,` until they are the same, then the boxed total. A step
+    follows from the one before it, so that whoever sees the last step can go on: an answer of any
+    length can be worked in a context that holds two steps. The question has the same length
     however many steps it asks for. Every step is equally long, so that a small policy finds its
     digits by their distance.
     """
 
-    steps: int = 30
+    steps: int = 20
     """Most terms to add, 2 to 800; a task has this many or fewer, down to half as many."""
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ def totals(start: int, first: int, last: int, slip_at: int = 0, change: int = 0)
 def work(start: int, first: int, last: int, slip_at: int = 0, change: int = 0) -> str:
     """The worked solution; with `change`, one that is wrong from term `slip_at` on."""
     found = totals(start, first, last, slip_at, change)
-    steps = [f"{term}:{total:0{WIDTH}d}," for term, total in enumerate(found, start=first)]
+    steps = [f"{term}/{last}:{total:0{WIDTH}d}," for term, total in enumerate(found, start=first)]
     return "".join(steps) + f"\\boxed{{{found[-1]}}}"
 
 

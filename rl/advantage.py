@@ -85,7 +85,12 @@ def gae(
 
 
 # Estimators that look at one group, by recipe.algorithm.advantage.
-OF_A_GROUP = {"group_mean": group_mean, "group_std": group_std, "leave_one_out": leave_one_out}
+OF_A_GROUP = {
+    "group_mean": group_mean,
+    "group_std": group_std,
+    "leave_one_out": leave_one_out,
+    "none": torch.zeros_like,
+}
 
 
 def step_advantages(estimator: str, groups: Sequence[Tensor]) -> list[Tensor]:

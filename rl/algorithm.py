@@ -136,9 +136,12 @@ class Algorithm(Section):
     ] = DEFAULT_PRESET
     """The parts that are not written out."""
 
-    advantage: Literal["group_mean", "group_std", "batch_std", "leave_one_out"] = "group_std"
+    advantage: Literal["group_mean", "group_std", "batch_std", "leave_one_out", "none"] = (
+        "group_std"
+    )
     """group_mean: reward - mean of its group; group_std: that over the group's standard deviation;
-    batch_std: that over the step's; leave_one_out: reward - mean of the others in its group."""
+    batch_std: that over the step's; leave_one_out: reward - mean of the others in its group; none:
+    rewards are not looked at, only a teacher teaches."""
 
     loss: Literal["clip", "gspo", "gmpo", "sapo", "dppo", "reinforce"] = "clip"
     """clip: the ratio of a token, clipped (PPO, GRPO, DAPO); gspo: the ratio of an answer, clipped;
@@ -189,6 +192,26 @@ class Algorithm(Section):
 
     log_ratio_coef: NotNegative = 0.0
     """Of the squared log-ratio of every token, which is added to its loss."""
+
+    kl_coef: NotNegative = 0.0
+    """Of the KL divergence from the frozen policy of section `reference`, nats per token. 0: no
+    such policy is loaded."""
+
+    kl_estimator: Literal["k1", "k2", "k3", "unbiased"] = "unbiased"
+    """How it is estimated; each has a gradient of its own, see algorithms.md. k1: in the advantage;
+    k2: half the squared log-ratio; k3: never negative, the gradient of the other direction;
+    unbiased: k3 times r, right for old samples too."""
+
+    entropy_coef: NotNegative = 0.0
+    """Of the policy's entropy, nats per token, which is added to what is maximised. With
+    entropy_target its value in the first step."""
+
+    entropy_target: Positive | None = None
+    """Nats per token: entropy_coef rises while the entropy is below and falls while it is above,
+    down to 0. None: it stays as it is."""
+
+    entropy_coef_step: Positive = 0.001
+    """entropy_target: how far entropy_coef moves after every update."""
 
     @property
     def takes_answers_whole(self) -> bool:
@@ -256,6 +279,14 @@ class Algorithm(Section):
                 f"of algorithm.loss '{self.loss}' is that of a whole answer: set "
                 "algorithm.token_band=null and use algorithm.sequence_band",
                 "token_band",
+                "loss",
+            )
+        if self.kl_coef and self.kl_estimator == "k1" and self.loss in RATIO_OF_ANSWERS:
+            raise Clash(
+                "algorithm.kl_estimator 'k1' gives every token an advantage of its own, and the "
+                f"ratio of algorithm.loss '{self.loss}' is that of a whole answer: take "
+                "algorithm.kl_estimator unbiased",
+                "kl_estimator",
                 "loss",
             )
         if self.constant_tokens is not None and self.aggregation != "constant":

@@ -5,6 +5,7 @@ builds no mask for a name it has no mask function for, and passes the extra keyw
 the model's forward through to here. One code path serves CPU and GPU.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -36,6 +37,9 @@ class Segments:
     longest: int  # tokens
     pad: Tensor | None  # [P] int64: the token in each slot; None: nothing is padded
     unpad: Tensor | None  # [T] int64: the slot of each token
+    # Where a group of ranks holds the row, each a part of it: calls `attend` on all tokens of some
+    # heads in place of some tokens of all heads, see rl/sequence_parallel.py.
+    exchange: Callable[..., Tensor] | None = None
 
 
 def segments(lengths: list[int], device: torch.device | str = "cpu") -> Segments:
@@ -100,7 +104,7 @@ def select_rows(x: Tensor, rows: Tensor) -> Tensor:
 
 def packed_attention(
     module: nn.Module,
-    query: Tensor,  # [1, heads, T, head size]
+    query: Tensor,  # [1, heads, T, head size]; T of this rank where `segments` has an `exchange`
     key: Tensor,  # [1, kv heads, T, head size]
     value: Tensor,  # [1, kv heads, T, head size]
     attention_mask: Tensor | None,
@@ -125,11 +129,26 @@ def packed_attention(
             f"{', '.join(odd) or f'a window of {sliding_window} tokens'} on sequences of up to "
             f"{segments.longest} tokens"
         )
-    rows = [x[0].transpose(0, 1) for x in (query, key, value)]
+    rows = [x.transpose(1, 2) for x in (query, key, value)]
+    if segments.exchange is None:
+        return attend(*rows, segments=segments, scaling=scaling), None
+    return segments.exchange(*rows, batch_dim_idx=0, segments=segments, scaling=scaling), None
+
+
+def attend(
+    query: Tensor,  # [1, T, heads, head size]
+    key: Tensor,  # [1, T, kv heads, head size]
+    value: Tensor,  # [1, T, kv heads, head size]
+    *,
+    segments: Segments,
+    scaling: float | None,
+) -> Tensor:
+    """[1, T, heads, head size]: causal attention within each of `segments`."""
+    rows = [x[0] for x in (query, key, value)]
     if segments.pad is not None:
         rows = [_Pad.apply(x, segments.pad, segments.unpad) for x in rows]
     sizes = [count * width for count, width in segments.buckets]
-    grouped = key.shape[1] != query.shape[1]
+    grouped = key.shape[2] != query.shape[2]
     outputs = [
         scaled_dot_product_attention(
             *(x.unflatten(0, bucket).transpose(1, 2) for x in parts),
@@ -144,7 +163,7 @@ def packed_attention(
     output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     if segments.unpad is not None:
         output = select_rows(output, segments.unpad)
-    return output.unsqueeze(0), None
+    return output.unsqueeze(0)
 
 
 AttentionInterface.register(NAME, packed_attention)

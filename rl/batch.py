@@ -41,7 +41,7 @@ class Packed(NamedTuple):
     batch: Batch
     advantages: list[list[float]]  # 0 where there is none
     skipped: list[list[str | None]]  # why a rollout was not trained on; None: it was
-    signal_groups: int  # with at least one rollout trained on
+    signal_groups: int  # whose rewards, or whose teacher, say what was better
 
 
 def why_invalid(graded: Graded, recipe: Recipe) -> str | None:
@@ -58,8 +58,10 @@ def why_invalid(graded: Graded, recipe: Recipe) -> str | None:
     return None
 
 
-def why_skip(valid: Group) -> str | None:
-    """The reason why this group's valid rollouts carry no gradient; None: they do."""
+def why_skip(valid: Group, recipe: Recipe) -> str | None:
+    """The reason why the rewards of this group's valid rollouts say nothing; None: they do."""
+    if recipe.algorithm.advantage == "none":  # rewards are not looked at
+        return None if valid else "no_answer"
     if len(valid) < 2:
         return "no_baseline"
     if len({graded.reward for graded in valid}) == 1:
@@ -78,6 +80,7 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
     Valid rollouts of groups without signal need no forward pass, since their advantage is 0, but
     their tokens count in `n_tokens`: the step's size does not shrink as the policy gets better.
     With curriculum.dynamic they do not, since other groups take their place.
+    Else, where every answer learns from a frozen policy or its own entropy, they are laid out too.
 
     Raises:
         ValueError: an answer whose log-probabilities are not finite or not one per token.
@@ -87,26 +90,29 @@ def pack(groups: list[Group], recipe: Recipe) -> Packed:
         [graded for graded, why in zip(group, own, strict=True) if why is None]
         for group, own in zip(groups, reasons, strict=True)
     ]
-    no_signal = [why_skip(group) for group in valid]
+    no_signal = [why_skip(group, recipe) for group in valid]
+    dropped = recipe.curriculum.dynamic and None in no_signal
+    learns = recipe.every_answer_learns and not dropped
+    left_out = [None if learns else why for why in no_signal]
     advantages = _advantages(valid, no_signal, recipe.algorithm.advantage)
     new = [
         [pair for pair in zip(group, own, strict=True) if not pair[0].baseline_only]
         for group, own in zip(valid, advantages, strict=True)
     ]
     lengths = [[graded.rollout.completion.n_sampled for graded, _ in group] for group in new]
-    if recipe.curriculum.dynamic and None in no_signal:
+    if dropped:
         lengths = [own if why is None else [] for own, why in zip(lengths, no_signal, strict=True)]
     weights, denominator = aggregate(lengths, recipe)
     chosen = [
         _Chosen(graded.rollout, advantage, weight)
-        for group, shares, why in zip(new, weights, no_signal, strict=True)
+        for group, shares, why in zip(new, weights, left_out, strict=True)
         if why is None
         for (graded, advantage), weight in zip(group, shares, strict=True)
     ]
     return Packed(
         _lay_out(chosen, denominator, n_tokens=sum(map(sum, lengths))),
         [_spread(own, why) for own, why in zip(advantages, reasons, strict=True)],
-        [_skipped(*each) for each in zip(groups, reasons, no_signal, strict=True)],
+        [_skipped(*each) for each in zip(groups, reasons, left_out, strict=True)],
         no_signal.count(None),
     )
 

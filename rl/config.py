@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rl.algorithm import PRESET_AHEAD, Algorithm
+from rl.algorithm import PRESET_AHEAD, RATIO_OF_ANSWERS, Algorithm
+from rl.guides import Reference, Teacher
 from rl.rollout_section import MIN_TEMPERATURE, Rollouts
 from rl.schema import (
     Clash,
@@ -66,7 +67,7 @@ class EmbeddedPolicy(Section):
     experts_per_token: Annotated[int, Field(ge=1, le=8)] = 2
     """Experts that compute each token; unused without `experts`."""
 
-    max_tokens: Annotated[int, Field(ge=64, le=131072)] = 2048
+    max_tokens: Annotated[int, Field(ge=64, le=262144)] = 2048
     """Longest sequence the position embedding is made for."""
 
     @model_validator(mode="after")
@@ -254,14 +255,34 @@ class Learner(Section):
     micro_batch_tokens: Count = 16384
     """Token budget of one forward and backward pass on one rank; a longer sequence goes alone."""
 
+    sequence_parallel: Count = 1
+    """So many neighbouring ranks share the tokens of every pass, for sequences too long for one
+    (Ulysses). Divides `ranks` and the model's query, key and value heads; the pass may have
+    so many times micro_batch_tokens."""
+
     activation_checkpointing: bool = False
     """True keeps fewer activations and computes them again: less memory, more time."""
+
+    logits_mib: Count = 1024
+    """Largest matrix of tokens x vocabulary on one rank, MiB. Where a pass needs more, its logits
+    are made in parts, and made again for the gradient."""
 
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads per rank; 0: the machine's cores over the ranks."""
 
     collective_deadline_s: Positive = 600.0
     """Longest that ranks wait for each other inside an update."""
+
+    @model_validator(mode="after")
+    def _ranks_make_whole_groups(self) -> "Learner":
+        if self.ranks % self.sequence_parallel:
+            raise Clash(
+                f"learner.sequence_parallel ({self.sequence_parallel}) must divide learner.ranks "
+                f"({self.ranks}): every rank belongs to one group of so many",
+                "sequence_parallel",
+                "ranks",
+            )
+        return self
 
     @model_validator(mode="after")
     def _what_is_offloaded_is_split(self) -> "Learner":
@@ -476,6 +497,12 @@ class Recipe(Section):
     algorithm: Algorithm = Algorithm()
     """The policy gradient."""
 
+    reference: Reference = Reference()
+    """The frozen policy of algorithm.kl_coef."""
+
+    teacher: Teacher | None = None
+    """A frozen policy to learn from, token by token; null: none."""
+
     learner: Learner = Learner()
     """The optimiser and its processes."""
 
@@ -535,6 +562,79 @@ class Recipe(Section):
                 f"max_staleness ({self.max_staleness}) lets it be older: give a bound, usually 2",
                 "algorithm.weight_max",
                 "max_staleness",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _guides_are_followed(self) -> "Recipe":
+        algorithm, coef = self.algorithm, self.algorithm.kl_coef
+        for key in ("model", "every"):
+            value = getattr(self.reference, key)
+            if value and not coef:
+                raise Clash(
+                    f"reference.{key} ({value}) has no effect while algorithm.kl_coef is 0: set "
+                    "algorithm.kl_coef, usually 1e-3, or leave it out",
+                    f"reference.{key}",
+                    "algorithm.kl_coef",
+                )
+        if algorithm.advantage == "none" and self.teacher is None:
+            raise Clash(
+                "algorithm.advantage 'none' leaves nothing to learn from but a teacher, and there "
+                "is none: give a section teacher, or another advantage",
+                "algorithm.advantage",
+            )
+        if self.teacher is not None and algorithm.loss in RATIO_OF_ANSWERS:
+            raise Clash(
+                "teacher: it gives every token an advantage of its own, and the ratio of "
+                f"algorithm.loss '{algorithm.loss}' is that of a whole answer: take another loss, "
+                "usually clip",
+                "teacher",
+                "algorithm.loss",
+            )
+        if self.lora is not None and self.reference.every:
+            raise Clash(
+                f"reference.every ({self.reference.every}) copies the policy's weights, and with "
+                "lora only those of the adapter change: set reference.every=0, or lora=null",
+                "reference.every",
+                "lora",
+            )
+        if self.curriculum.dynamic and algorithm.advantage == "none":
+            raise Clash(
+                "curriculum.dynamic drops groups whose rewards are all equal, and "
+                "algorithm.advantage 'none' does not look at rewards: leave one of the two out",
+                "curriculum.dynamic",
+                "algorithm.advantage",
+            )
+        return self
+
+    @property
+    def frozen_models(self) -> dict[str, str]:
+        """Models beside the policy that the learner needs, by their keys."""
+        wanted = {}
+        if self.algorithm.kl_coef and self.reference.model is not None:
+            wanted["reference.model"] = self.reference.model
+        if self.teacher is not None:
+            wanted["teacher.model"] = self.teacher.model
+        return wanted
+
+    @property
+    def every_answer_learns(self) -> bool:
+        """Whether an answer has a gradient whatever its reward is."""
+        algorithm = self.algorithm
+        entropy = algorithm.entropy_coef > 0 or algorithm.entropy_target is not None
+        return self.teacher is not None or algorithm.kl_coef > 0 or entropy
+
+    @model_validator(mode="after")
+    def _heads_of_the_embedded_policy_can_be_shared_out(self) -> "Recipe":
+        size = self.learner.sequence_parallel
+        heads = (self.embedded.heads, self.embedded.kv_heads)
+        if self.model == "embedded" and any(n % size for n in heads):
+            raise Clash(
+                f"learner.sequence_parallel ({size}) must divide embedded.heads ({heads[0]}) and "
+                f"embedded.kv_heads ({heads[1]}): every rank of a group attends for some of them",
+                "learner.sequence_parallel",
+                "embedded.heads",
+                "embedded.kv_heads",
             )
         return self
 

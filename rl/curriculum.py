@@ -24,7 +24,7 @@ from verifiers.verdict import Outcome
 
 FILE = "trainer/curriculum.json"  # in a checkpoint
 
-MAX_PASSED_OVER = 100  # retired tasks in a row; then nearly all are, and the next is taken
+MAX_PASSED_OVER = 100  # retired tasks in a row; then nearly all are, and one is looked at again
 
 
 def more_tasks(signal: int, drawn: int, wanted: int, most: int) -> int:
@@ -77,7 +77,9 @@ class Curriculum:
         own.drawn += 1
         places = [place for key, place in self._retired.items() if key not in own.places]
         review = bool(places) and rng.random() < self._recipe.curriculum.review_fraction
-        place = rng.choice(places) if review else self._next(own)
+        place = None if review else self._next(own)
+        if place is None:
+            place = rng.choice(places) if places else self._pass()
         drawn = self._tasks.train(place)
         if drawn.task.key in self._retired:  # answered by other random numbers than before
             own.reviewed += 1
@@ -85,22 +87,21 @@ class Curriculum:
         own.places[drawn.task.key] = place
         return drawn
 
-    def _next(self, own: _Step) -> int:
+    def _next(self, own: _Step) -> int | None:
         """The place of the next task; where tasks retire, of one that has not retired and is not in
-        this step already."""
+        this step already. None: there is hardly one left."""
         if self._recipe.curriculum.retire_at is None:
-            self._position += 1
-            return self._position - 1
-        retired = None  # in the place of one that has not, where nearly all have
-        for place in range(self._position, self._position + MAX_PASSED_OVER):
-            self._position = place + 1
+            return self._pass()
+        for _ in range(MAX_PASSED_OVER):
+            place = self._pass()
             key = self._tasks.train(place).task.key
-            if key in own.places:
-                continue
-            if key not in self._retired:
+            if key not in self._retired and key not in own.places:
                 return place
-            retired = place
-        return self._position - 1 if retired is None else retired
+        return None
+
+    def _pass(self) -> int:
+        self._position += 1
+        return self._position - 1
 
     def missing(self, step: int, groups: Sequence[Group]) -> int:
         """How many more tasks the step needs, all of whose groups so far are given."""

@@ -3,10 +3,13 @@
 import logging
 import os
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import torch
+import torch.distributed as dist
+from torch import Tensor
 
 from rl.config import Recipe
 from rl.lora import add_adapter
@@ -42,7 +45,8 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
     model = load_model(model_path, settings.dtype, settings.activation_checkpointing)
     if recipe.lora is not None:
         add_adapter(model, recipe.lora, recipe.seed)
-    policy = PackedPolicy(model, replayed_experts(model_path, recipe))
+    experts = replayed_experts(model_path, recipe)
+    policy = PackedPolicy(model, settings.logits_mib, experts)
     policy.train()
     learned = [weight for weight in policy.parameters() if weight.requires_grad]
     optimizer: Any = DummyOptim(learned)  # stands for the one in the settings
@@ -56,6 +60,19 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
         # DeepSpeed makes a group of its own, with torch's deadline of half an hour.
         engine.seq_data_parallel_group.set_timeout(timedelta(seconds=ranks.deadline_s))
     return engine
+
+
+def shared_attention(attention: Callable[..., Tensor], group: dist.ProcessGroup) -> Any:
+    """`attention` on all tokens of some heads, called with some tokens of all heads.
+
+    Takes and gives [1, T / ranks, heads, head size]; differentiable. Each rank of the group attends
+    for its share of the heads, which it gets from the others and gives back by all-to-all.
+
+    Source: DeepSpeed Ulysses (arXiv:2309.14509).
+    """
+    from deepspeed.sequence.layer import DistributedAttention
+
+    return DistributedAttention(attention, group, scatter_idx=2, gather_idx=1)  # pyright: ignore[reportArgumentType]
 
 
 def gathered(weights: list[Any]) -> Any:

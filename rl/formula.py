@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rl.algorithm import Algorithm
+from rl.guides import Reference, Teacher
 
 ADVANTAGES = {
     "group_mean": "R - mean R of the task's answers",
@@ -12,17 +13,68 @@ ADVANTAGES = {
 }
 
 
-def formula(algorithm: Algorithm, max_new_tokens: int, truncated: str = "train") -> list[str]:
-    """What is minimised, what its letters are, and what is left out of it: two or three lines."""
+def formula(
+    algorithm: Algorithm,
+    max_new_tokens: int,
+    truncated: str = "train",
+    reference: Reference = Reference(),  # noqa: B008  (immutable)
+    teacher: Teacher | None = None,
+) -> list[str]:
+    """What is minimised, what its letters are, and what is left out of it: two to four lines."""
     mean = _mean(algorithm.aggregation, algorithm.constant_tokens or max_new_tokens)
     pull = f" + {algorithm.log_ratio_coef:g} (log r)^2" if algorithm.log_ratio_coef else ""
     lines = [
-        f"minimise {mean} of {_loss(algorithm)}{pull}",
-        f"r = {_ratio(algorithm)}; A = {ADVANTAGES[algorithm.advantage]}",
+        f"minimise {mean} of {_loss(algorithm)}{pull}{_kl(algorithm)}{_entropy(algorithm)}",
+        f"r = {_ratio(algorithm)}; A = {_advantage(algorithm, teacher)}",
     ]
+    if letters := list(_letters(algorithm, reference, teacher)):
+        lines.append("; ".join(letters))
     if left_out := list(_left_out(algorithm, truncated)):
         lines.append("left out: " + "; ".join(left_out))
     return lines
+
+
+def _kl(a: Algorithm) -> str:
+    if not a.kl_coef or a.kl_estimator == "k1":
+        return ""
+    term = {
+        "k2": "(log(p / p0))^2 / 2",
+        "k3": "(p0 / p - 1 - log(p0 / p))",
+        "unbiased": "p / q (p0 / p - 1 - log(p0 / p))",
+    }[a.kl_estimator]
+    return f" + {a.kl_coef:g} {term}"
+
+
+def _entropy(a: Algorithm) -> str:
+    if a.entropy_target is not None:
+        return " - c H"
+    return f" - {a.entropy_coef:g} H" if a.entropy_coef else ""
+
+
+def _advantage(a: Algorithm, teacher: Teacher | None) -> str:
+    terms = [] if a.advantage == "none" else [ADVANTAGES[a.advantage]]
+    if a.kl_coef and a.kl_estimator == "k1":
+        terms.append(f"{a.kl_coef:g} log(p0 / q)")
+    if teacher is not None:
+        terms.append(f"{teacher.coef:g} log(t / q)")
+    return " + ".join(terms)
+
+
+def _letters(a: Algorithm, reference: Reference, teacher: Teacher | None) -> Iterator[str]:
+    """What the optional parts bring."""
+    if a.kl_coef:
+        whose = reference.model or "the starting policy"
+        later = f", the policy itself anew every {reference.every} steps" if reference.every else ""
+        yield f"p0 = a token's probability by {whose}{later}"
+    if teacher is not None:
+        yield f"t = by the teacher {teacher.model}"
+    if a.entropy_target is not None:
+        yield (
+            f"H = entropy of p, nats; c = {a.entropy_coef:g}, after each step "
+            f"{a.entropy_coef_step:g} more where H was below {a.entropy_target:g}, else less"
+        )
+    elif a.entropy_coef:
+        yield "H = entropy of p, nats"
 
 
 def _loss(a: Algorithm) -> str:

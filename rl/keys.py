@@ -20,7 +20,7 @@ any of them; list items go by their index, as in `envs.0.digits=4`.
 machine has, `profile=NAME` overrides. The size of a step is two numbers, `groups_per_step` and
 `group_size`; every other batch size follows from token budgets and is shown by `--dry-run`.
 
-(This page is made from `rl/config.py`, `rl/algorithm.py` and `rl/rollout_section.py` by
+(This page is made from `rl/config.py` and the sections that it imports by
 `python -m rl.keys > docs/recipes.md`.)
 """
 

@@ -123,7 +123,7 @@ def _train(run_dir: Path, recipe: Recipe, plan: Plan, progress: Progress) -> dic
 
 
 def _lead(supervisor: Supervisor, recipe: Recipe, plan: Plan, sessions: Sessions) -> dict[str, Any]:
-    model = starting_policy(supervisor)
+    model = starting_policy(supervisor, learns=True)
     sessions.policy_found()
     urls, key = supervisor.serve(model, recipe, plan)
     return supervisor.lead(
@@ -209,11 +209,15 @@ def prepare(run_dir: Path, recipe: Recipe) -> RunDirectory:
     return directory
 
 
-def starting_policy(supervisor: Supervisor) -> str:
-    """Make, fetch or find the starting policy in a process of its own; its directory."""
+def starting_policy(supervisor: Supervisor, *, learns: bool = False) -> str:
+    """Make, fetch or find the starting policy in a process of its own; its directory.
+
+    Where it `learns`, the frozen policies that guide it are fetched and looked at too.
+    """
     result = supervisor.run_dir / "policy.json"
     argv = [sys.executable, "-m", "rl.policy"]
     argv += ["--recipe", str(supervisor.run_dir / "recipe.yaml"), "--out", str(result)]
+    argv += ["--learns"] if learns else []
     child = supervisor.start("policy", argv, {})
     try:
         supervisor.finish(child, "making the starting policy", POLICY_DEADLINE_S)

@@ -16,7 +16,9 @@ from rl.batch import Batch
 from rl.checkpoint import write_model
 from rl.config import Recipe
 from rl.deepspeed_engine import gathered, start_engine
+from rl.entropy import adapted
 from rl.errors import UserError
+from rl.frozen import FrozenPolicies
 from rl.microbatch import (
     MicroBatch,
     plan,
@@ -25,11 +27,13 @@ from rl.microbatch import (
     take,
     to_device,
 )
-from rl.objective import contribution
+from rl.model_files import check_heads
+from rl.objective import Bonus, contribution, distances
 from rl.packed_model import in_checkpoint_names
 from rl.ranks import Command, Ranks
 from rl.ratio import mismatch
 from rl.routes import read_experts, replayed_experts
+from rl.sequence_parallel import SequenceParallel
 from rl.types import Update
 
 GATHER_ELEMENTS = 2**26  # ZeRO-3: so many weights are whole on every rank at once while publishing
@@ -58,8 +62,10 @@ class Learner:
         Raises:
             ModelError: the model does something that packed training would get wrong.
             RanksError: the other ranks did not come in time.
+            UserError: learner.sequence_parallel does not divide the model's heads.
         """
         settings = recipe.learner
+        check_heads(Path(model_path), settings.sequence_parallel)
         self._recipe = recipe
         self._has_experts = read_experts(model_path) is not None
         replayed = replayed_experts(model_path, recipe)
@@ -69,8 +75,11 @@ class Learner:
         cores = len(os.sched_getaffinity(0))
         torch.set_num_threads(settings.threads or max(1, cores // world_size))
         self._ranks = Ranks(rank, world_size, settings.collective_deadline_s)
+        self._frozen = FrozenPolicies(model_path, recipe, self._ranks.device)
+        self._entropy_coef = recipe.algorithm.entropy_coef
         self._engine = start_engine(model_path, recipe, self._ranks)
         self._model: Any = self._engine.module.model
+        self._sharing = SequenceParallel(self._ranks, settings.sequence_parallel)
 
     @property
     def rank(self) -> int:
@@ -126,7 +135,8 @@ class Learner:
         moments in float32."""
         weights = list(self._model.parameters())
         learned = sum(n_elements(w) for w in weights if w.requires_grad)
-        return sum(w.element_size() * n_elements(w) for w in weights) + 12 * learned
+        own = sum(w.element_size() * n_elements(w) for w in weights) + 12 * learned
+        return own + self._frozen.checkpoint_bytes
 
     def save(self, directory: Path) -> None:
         """Write the model and the trainer's state into an existing directory.
@@ -194,17 +204,20 @@ class Learner:
             )
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
+            sharing = self._sharing
+            budget = settings.micro_batch_tokens * sharing.size
+            groups = self._ranks.world_size // sharing.size
             whole = self._recipe.algorithm.takes_answers_whole
             together = sequence_answers(batch) if whole else None
-            shares = plan(lengths, self._ranks.world_size, settings.micro_batch_tokens, together)
-            passes = shares[self.rank]
-            sums = torch.zeros(5, dtype=torch.float64, device=self._ranks.device)
+            passes = plan(lengths, groups, budget, together)[sharing.group]
+            sums = torch.zeros(8, dtype=torch.float64, device=self._ranks.device)
             maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
             for i, sequences in enumerate(passes):
                 self._engine.set_gradient_accumulation_boundary(i == len(passes) - 1)
-                micro = to_device(take(batch, lengths, sequences), self._ranks.device)
-                self._accumulate(micro, denominator, sums, maxima)
-            (loss, clipped, masked, kl, difference), maxima_found = self._ranks.reduce(sums, maxima)
+                micro = take(batch, lengths, sequences, multiple_of=sharing.size)
+                self._accumulate(to_device(micro, self._ranks.device), denominator, sums, maxima)
+            found, maxima_found = self._ranks.reduce(sums, maxima)
+            loss, clipped, masked, kl, difference, entropy, *guided = found
             difference_max, ratio_max, prob_diff_max = maxima_found
             if not torch.tensor([loss, kl]).isfinite().all():
                 raise LearnerError(
@@ -217,6 +230,8 @@ class Learner:
         self.version = step
         trained = int(batch.loss_mask.sum())
         per_token = 1 / max(trained, 1)
+        optional = self._optional(guided, per_token)
+        self._adapt(entropy * per_token if trained else None)
         return Update(
             version=step,
             loss=loss,
@@ -232,30 +247,76 @@ class Learner:
             n_tokens=n_tokens,
             n_trained_tokens=trained,
             n_micro_batches=len(passes),
+            entropy=entropy * per_token,
+            optional=optional,
         )
 
     def _accumulate(
         self, micro: MicroBatch, denominator: int, sums: Tensor, maxima: Tensor
     ) -> None:
         """One forward and backward pass; its figures are added to `sums` and `maxima` in place."""
-        logprobs = self._engine(
-            micro.tokens,
-            micro.positions,
-            micro.segments,
-            micro.rows,
-            micro.targets,
-            self._recipe.rollout.temperature,
-            micro.routes,
+        guides = self._frozen.guides(micro)
+        rewarded = self._entropy_coef > 0
+        part = self._sharing.part(micro)
+        own = self._engine(
+            *part, self._recipe.rollout.temperature, rewarded, self._sharing.routes(micro)
         )
-        out = contribution(self._recipe.algorithm, logprobs, micro, denominator)
-        # DeepSpeed takes the mean over ranks; the loss is a sum over them.
+        logprobs, entropies = (self._sharing.whole(each, micro) for each in own)
+        out = contribution(
+            self._recipe.algorithm,
+            logprobs,
+            micro,
+            denominator,
+            guides,
+            self._frozen.teacher_coef,
+            Bonus(self._entropy_coef, entropies) if rewarded else None,
+        )
+        # DeepSpeed takes the mean over ranks; the gradient is a sum over them.
         self._engine.backward(out.loss * self._ranks.world_size, scale_wrt_gas=False)
         found = mismatch(logprobs.detach(), micro.rollout_logprobs, micro.loss_mask)
-        sums += torch.stack(
-            [out.loss.detach(), out.clipped, out.masked, found.kl_sum, found.diff_sum]
-        )
+        if self._sharing.index == 0:  # the others of its group have the same figures
+            sums += torch.stack(
+                [
+                    out.loss.detach(),
+                    out.clipped,
+                    out.masked,
+                    found.kl_sum,
+                    found.diff_sum,
+                    torch.where(micro.loss_mask, entropies.detach(), 0.0).sum(),
+                    *distances(guides, logprobs.detach(), micro),
+                ]
+            )
         largest = torch.stack([found.diff_max, found.ratio_max, found.prob_diff_max]).double()
         torch.maximum(maxima, largest, out=maxima)
+
+    def _optional(self, sums: list[float], per_token: float) -> dict[str, float]:
+        """Figures of the optional parts of the objective, by their names in metrics.jsonl.
+
+        Args:
+            sums: over the step's trained tokens, as `distances` gives them.
+        """
+        reference, teacher = (total * per_token for total in sums)
+        algorithm = self._recipe.algorithm
+        found = {"reference_kl": reference} if algorithm.kl_coef else {}
+        if self._recipe.teacher is not None:
+            found["teacher_kl"] = teacher
+        if algorithm.entropy_coef or algorithm.entropy_target is not None:
+            found["entropy_coef"] = self._entropy_coef
+        return found
+
+    def _adapt(self, entropy: float | None) -> None:
+        """What changes between two updates beside the weights; the same on every rank.
+
+        Args:
+            entropy: of the policy before the update, nats per token; None where it had no tokens.
+        """
+        algorithm = self._recipe.algorithm
+        if algorithm.entropy_target is not None and entropy is not None:
+            self._entropy_coef = adapted(
+                self._entropy_coef, entropy, algorithm.entropy_target, algorithm.entropy_coef_step
+            )
+        if self._frozen.is_reset_due(self.version):
+            self._frozen.reset_reference(self._weights())
 
     def _step(self, lr: float) -> float:
         """Clip, update, forget the gradient. Returns the gradient's norm before clipping."""
@@ -295,7 +356,7 @@ class Learner:
             rows = torch.arange(count - 1, device=tokens.device)
             positions = torch.arange(count, device=tokens.device)
             self._engine.eval()
-            found = self._engine(
+            found, _ = self._engine(
                 tokens, positions, segments([count], tokens.device), rows, tokens[1:], 1.0
             )
             self._engine.train()
@@ -338,9 +399,11 @@ class Learner:
                     weights = lora.whole_model(weights, lora.scale(adapter))
                 write_model(directory, self._model, weights, self.model_path)
                 trainer.mkdir()
+                state = {"version": self.version, "entropy_coef": self._entropy_coef}
                 (trainer / "learner.json").write_text(
-                    json.dumps({"version": self.version, **self._layout}), encoding="utf-8"
+                    json.dumps({**state, **self._layout}), encoding="utf-8"
                 )
+                self._frozen.save(trainer)
             self._engine.save_checkpoint(
                 trainer, tag="state", exclude_frozen_parameters=adapter is not None
             )
@@ -362,7 +425,10 @@ class Learner:
                 )
             whole = self._recipe.lora is None  # else the frozen weights are not in it
             self._engine.load_checkpoint(trainer, tag="state", load_module_strict=whole)
+            self._frozen.load(trainer)
         self.version = written["version"]
+        if self._recipe.algorithm.entropy_target is not None:
+            self._entropy_coef = written["entropy_coef"]
 
     @property
     def _layout(self) -> dict[str, Any]:

@@ -56,6 +56,8 @@ def step_row(
         "logprob_diff_max": update.logprob_diff_max,
         "ratio_max": update.ratio_max,
         "prob_diff_max": update.prob_diff_max,
+        "entropy": update.entropy,
+        **update.optional,
         "n_tokens": update.n_tokens,
         "n_trained_tokens": update.n_trained_tokens,
         "n_micro_batches": update.n_micro_batches,

@@ -1,9 +1,11 @@
 """A batch in parts: which rank computes which sequences in which forward and backward pass."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from rl.attention import Segments, segments
 from rl.batch import Batch
@@ -49,6 +51,8 @@ def sequence_answers(batch: Batch) -> list[int]:
 def plan(lengths: list[int], ranks: int, budget: int, answers: list[int] | None = None) -> Plan:
     """Share sequences out over the ranks, and each rank's over passes of at most `budget` tokens.
 
+    With sequence parallelism a group of ranks takes the place of one.
+
     Every rank gets the same number of passes, at least one, since ranks wait for each other in
     every pass when weights or gradients are split over them; some may be empty. A sequence longer
     than the budget goes alone. Equal arguments give equal plans, so every rank makes its own.
@@ -82,10 +86,28 @@ def plan(lengths: list[int], ranks: int, budget: int, answers: list[int] | None 
     return [own + [[]] * (most - len(own)) for own in passes]
 
 
-def take(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBatch:
-    """The sequences of one pass, laid end to end in the given order: longest first."""
-    if not sequences:
-        return _empty()
+def take(
+    batch: Batch, lengths: list[int], sequences: list[int], multiple_of: int = 1
+) -> MicroBatch:
+    """The sequences of one pass, laid end to end in the given order: longest first.
+
+    As many sequences of one meaningless token follow as make T a multiple of `multiple_of`.
+    """
+    micro = _laid_out(batch, lengths, sequences) if sequences else _empty()
+    missing = -len(micro.tokens) % multiple_of
+    if not missing:
+        return micro
+    own = [lengths[i] for i in sequences] or [len(micro.tokens)]
+    nothing = micro.tokens.new_zeros(missing)
+    return micro._replace(
+        tokens=torch.cat([micro.tokens, nothing]),
+        positions=torch.cat([micro.positions, nothing]),
+        segments=segments(own + [1] * missing),
+        routes=None if micro.routes is None else pad(micro.routes, (0, 0, 0, missing)),
+    )
+
+
+def _laid_out(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBatch:
     real = torch.tensor(lengths)
     own = real[sequences]
     starts = (real.cumsum(0) - real)[sequences]
@@ -132,11 +154,10 @@ def to_device(micro: MicroBatch, device: torch.device) -> MicroBatch:
     if device.type == "cpu":
         return micro
     plan = micro.segments
-    moved = Segments(
-        plan.buckets,
-        plan.longest,
-        None if plan.pad is None else plan.pad.to(device),
-        None if plan.unpad is None else plan.unpad.to(device),
+    moved = replace(
+        plan,
+        pad=None if plan.pad is None else plan.pad.to(device),
+        unpad=None if plan.unpad is None else plan.unpad.to(device),
     )
     tensors = {k: x.to(device) for k, x in micro._asdict().items() if isinstance(x, Tensor)}
     return micro._replace(**tensors, segments=moved)

@@ -44,6 +44,22 @@ def count_parameters(directory: Path) -> int:
     return sum(_in_file(file) for file in sorted(directory.glob("*.safetensors")))
 
 
+def check_heads(directory: Path, sequence_parallel: int) -> None:
+    """Raises UserError where a group of so many ranks cannot share the model's heads evenly."""
+    if sequence_parallel == 1:
+        return
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    text = config.get("text_config") or config
+    query = text.get("num_attention_heads") or 0
+    keys = text.get("num_key_value_heads") or query
+    if not query or query % sequence_parallel or keys % sequence_parallel:
+        raise UserError(
+            f"learner.sequence_parallel ({sequence_parallel}) must divide the query heads "
+            f"({query or 'unknown'}) and the key and value heads ({keys or 'unknown'}) of "
+            f"{directory}: every rank of a group attends for some of them"
+        )
+
+
 def _in_file(file: Path) -> int:
     """Eight bytes of length and as much JSON; the weights behind it are not read."""
     with file.open("rb") as stream:

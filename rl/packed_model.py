@@ -10,15 +10,12 @@ from torch.utils.checkpoint import checkpoint
 
 from rl.attention import NAME as PACKED_ATTENTION
 from rl.attention import Segments, select_rows
+from rl.entropy import entropies
 from rl.errors import UserError
 from rl.replay import Replay
 from rl.routes import Experts
 
-# Largest number of logits alive at once, 1 GiB of float32. With 150 k tokens of vocabulary the
-# logits of a micro-batch would fill a GPU; above this they are made in parts, and again in the
-# backward pass.
-LOGITS_AT_ONCE = 2**28
-
+LOGITS_MIB = 1024
 
 # Configuration keys of models whose logits are more than hidden states times a matrix.
 LOGIT_CHANGES = (
@@ -34,56 +31,77 @@ class ModelError(UserError):
 
 
 class LogprobHead(nn.Linear):
-    """A model's output embedding that gives the log-probability of one token per row.
+    """A model's output embedding that gives log-probability of one token, and entropy, per row.
 
     Takes the place of the model's own and shares its weight, so names, tying and checkpoints stay
     as they are. Logits are computed in float32 whatever the weights are: rounded to bfloat16 they
     move log-probabilities by 1e-2, more than an update does.
+
+    The matrix of rows x vocabulary is never larger than `logits_mib`: with 150 k tokens of
+    vocabulary that of a long answer would fill a GPU. Above it rows are taken in parts, whose
+    logits are made again in the backward pass. Up to three matrices of that size are alive there.
     """
 
+    logits_mib = LOGITS_MIB
+
     @classmethod
-    def replace(cls, model: Any) -> None:
+    def replace(cls, model: Any, logits_mib: int) -> None:
         """Put one in the place of the model's output embedding."""
         old = model.get_output_embeddings()
         with torch.device("meta"):
             new = cls(old.in_features, old.out_features, bias=old.bias is not None)
         new.weight, new.bias = old.weight, old.bias
+        new.logits_mib = logits_mib
         model.set_output_embeddings(new)
 
-    def forward(self, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """[N, hidden], [N] int64 -> [N] float32, nats, of softmax(logits / temperature)."""
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, hidden: Tensor, targets: Tensor, temperature: float, entropy_gradient: bool
+    ) -> tuple[Tensor, Tensor]:
+        """[N, hidden], [N] int64 -> log-probabilities and entropies, both [N] float32, nats.
+
+        They are those of softmax(logits / temperature). Entropies have a gradient only where
+        `entropy_gradient` asks for it.
+        """
         weight = self.weight.float()
         bias = None if self.bias is None else self.bias.float()
 
-        def logprobs(rows: Tensor, wanted: Tensor) -> Tensor:
+        def outputs(rows: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
             logits = linear(rows.float(), weight, bias)
             if temperature != 1.0:
                 logits = logits / temperature
-            return -cross_entropy(logits, wanted, reduction="none")
+            logprobs = -cross_entropy(logits, wanted, reduction="none")
+            return logprobs, entropies(logits, differentiable=entropy_gradient)
 
-        at_once = max(1, LOGITS_AT_ONCE // self.out_features)
+        at_once = max(1, self.logits_mib * 2**20 // (4 * self.out_features))
         if len(targets) <= at_once:
-            return logprobs(hidden, targets)
-        return _in_parts(logprobs, hidden, targets, at_once)
+            return outputs(hidden, targets)
+        return _in_parts(outputs, hidden, targets, at_once)
 
 
 def _in_parts(
-    function: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, targets: Tensor, at_once: int
-) -> Tensor:
+    function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    hidden: Tensor,
+    targets: Tensor,
+    at_once: int,
+) -> tuple[Tensor, Tensor]:
     parts = zip(hidden.split(at_once), targets.split(at_once), strict=True)
-    return torch.cat([checkpoint(function, *part, use_reentrant=False) for part in parts])
+    found = [checkpoint(function, *part, use_reentrant=False) for part in parts]
+    logprobs, entropy = zip(*found, strict=True)
+    return torch.cat(logprobs), torch.cat(entropy)
 
 
 class PackedPolicy(nn.Module):
     """A causal language model as the learner sees it: packed tokens in, log-probabilities out."""
 
-    def __init__(self, model: Any, experts: Experts | None = None) -> None:
+    def __init__(
+        self, model: Any, logits_mib: int = LOGITS_MIB, experts: Experts | None = None
+    ) -> None:
         """
         Args:
             experts: those of the model, where its routers are to take the sampler's choice.
         """
         super().__init__()
-        LogprobHead.replace(model)
+        LogprobHead.replace(model, logits_mib)
         self.model = model
         self._replay = None if experts is None else Replay(model, experts)
 
@@ -95,9 +113,13 @@ class PackedPolicy(nn.Module):
         rows: Tensor,  # [N] int64, distinct: where in T a target is predicted, one before it
         targets: Tensor,  # [N] int64: the tokens predicted there
         temperature: float,
+        entropy_gradient: bool = False,
         routes: Tensor | None = None,  # [T, layers * experts per token] uint8; None: its own
-    ) -> Tensor:
-        """[N] float32, nats. The head is applied to the N rows only."""
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the targets, and entropies there, see `LogprobHead`.
+
+        Both [N] float32, nats. The head is applied to the N rows only.
+        """
         if self._replay is not None:
             self._replay.set(routes)
         hidden = self.model.base_model(
@@ -107,7 +129,7 @@ class PackedPolicy(nn.Module):
             segments=segments,
         ).last_hidden_state[0]
         head = self.model.get_output_embeddings()
-        return head(select_rows(hidden, rows), targets, temperature)
+        return head(select_rows(hidden, rows), targets, temperature, entropy_gradient)
 
 
 def load_model(model_path: str, dtype: str, activation_checkpointing: bool) -> Any:

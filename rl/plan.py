@@ -14,7 +14,7 @@ from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
 from rl.errors import UserError
 from rl.formula import formula
 from rl.hardware import Hardware
-from rl.model_files import count_parameters, local_model
+from rl.model_files import check_heads, count_parameters, local_model
 from rl.routes import read_experts
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -76,9 +76,15 @@ def _missing_here(recipe: Recipe, learns: bool) -> Iterator[str]:
         if recipe.model == "embedded":
             check_size(n_parameters(recipe) or 0)
         else:
-            local_model(recipe.model)
+            if (found := local_model(recipe.model)) is not None and learns:
+                check_heads(found, recipe.learner.sequence_parallel)
     except UserError as error:
         yield str(error)
+    for model in recipe.frozen_models.values() if learns else ():
+        try:
+            local_model(model)
+        except UserError as error:
+            yield str(error)
     data = recipe.sft and recipe.sft.data
     if data and Path(data).suffix in (".json", ".jsonl") and not Path(data).is_file():
         yield f"sft.data '{data}': no such file; give JSON lines of prompt and response"
@@ -164,8 +170,8 @@ def _lines(
     answers = recipe.groups_per_step * recipe.group_size
     budget = answers * recipe.rollout.max_new_tokens
     checkpoints = (recipe.checkpoint.keep + 1) * _gib(weights, 4 + 8)
-    rollout = recipe.rollout
-    objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated)
+    rollout, guides = recipe.rollout, (recipe.reference, recipe.teacher)
+    objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated, *guides)
     sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
     lines = [
         f"policy      {recipe.model}, {_count(weights)}",
@@ -180,7 +186,7 @@ def _lines(
         f"step        {recipe.groups_per_step} groups x {recipe.group_size} = {answers} answers, "
         f"at most {budget:,} sampled tokens",
         f"learning    1 update per step on all of them, in micro-batches of "
-        f"{recipe.learner.micro_batch_tokens:,} tokens per rank",
+        f"{recipe.learner.micro_batch_tokens:,} tokens per rank" + _shared_passes(recipe),
         *_answers(recipe),
         *_schedule(recipe),
         *(f"{'' if i else 'objective':12}{line}" for i, line in enumerate(objective)),
@@ -215,6 +221,11 @@ def _experts(recipe: Recipe) -> tuple[int, int] | None:
         return (size.experts, size.experts_per_token) if size.experts else None
     found = read_experts(recipe.model)
     return found and (found.count, found.per_token)
+
+
+def _shared_passes(recipe: Recipe) -> str:
+    size = recipe.learner.sequence_parallel
+    return f", {size} ranks sharing each pass" if size > 1 else ""
 
 
 def _answers(recipe: Recipe) -> Iterator[str]:
@@ -294,4 +305,14 @@ def _rank_memory(recipe: Recipe, weights: int | None) -> str:
     state = _gib(weights, 8 + master) / (split if learner.zero_stage >= 1 else 1)
     gradients = _gib(weights, size) / (split if learner.zero_stage >= 2 else 1)
     own = _gib(weights, size) / (split if learner.zero_stage >= 3 else 1)
-    return f"{RUNTIME_GIB + state + gradients + own:.1f} GiB and activations"
+    guides = sum(_gib(count, size) for count in _guides(recipe, weights))
+    return f"{RUNTIME_GIB + state + gradients + own + guides:.1f} GiB and activations"
+
+
+def _guides(recipe: Recipe, weights: int) -> Iterator[int]:
+    """Weights of each frozen policy that a rank holds beside its own; of one that is not on this
+    machine yet as many as the policy's."""
+    if recipe.algorithm.kl_coef and recipe.reference.model is None:
+        yield weights
+    for model in recipe.frozen_models.values():
+        yield count_parameters(Path(model).expanduser()) or weights

@@ -1,6 +1,6 @@
 """The policy that a run starts from: made, warm-started or fetched once, then found in the cache.
 
-python -m rl.policy --recipe RESOLVED.yaml --out FILE
+python -m rl.policy --recipe RESOLVED.yaml --out FILE [--learns]
 """
 
 import argparse
@@ -208,13 +208,36 @@ def _make(scratch: Path, recipe: Recipe, source: Path | None, say: Say) -> None:
         shutil.rmtree(untrained)
 
 
+def fetch(recipe: Recipe, policy: Path, say: Say) -> None:
+    """Have the frozen policies of a recipe on this machine, and make sure that they can guide.
+
+    Args:
+        policy: directory of the policy that training starts from.
+
+    Raises:
+        UserError: no such model, no network, other tokens than the policy's.
+    """
+    from rl.tokens import refuse_other_tokens
+
+    for key, model in recipe.frozen_models.items():
+        refuse_other_tokens(policy, find_model(model, say), key, model)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m rl.policy", description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="resolved recipe, YAML")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write: path, cached, ...")
+    parser.add_argument("--learns", action="store_true", help="its frozen policies are needed too")
     args = parser.parse_args(argv)
     try:
-        policy = starting_policy(read_resolved(args.recipe), lambda line: print(line, flush=True))
+        recipe = read_resolved(args.recipe)
+        policy = starting_policy(recipe, _say)
+        if args.learns:
+            fetch(recipe, Path(policy.path), _say)
     except (UserError, RecipeError, EnvError) as error:
         # One line: the supervisor shows the last line of a refusal.
         print("; ".join(str(error).splitlines()), file=sys.stderr)

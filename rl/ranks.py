@@ -156,5 +156,17 @@ class Ranks:
             dist.all_reduce(maxima, op=dist.ReduceOp.MAX)
         return sums.tolist(), maxima.tolist()
 
+    def neighbours(self, size: int) -> dist.ProcessGroup | None:
+        """The group of `size` ranks in a row that this one is in; None: it is alone.
+
+        Every rank calls it at the same point. Waits in the group have the ranks' deadline.
+        """
+        if size == 1:
+            return None
+        timeout = timedelta(seconds=self.deadline_s)
+        firsts = range(0, self.world_size, size)
+        groups = [dist.new_group(list(range(i, i + size)), timeout=timeout) for i in firsts]
+        return groups[self.rank // size]
+
     def leave(self) -> None:
         dist.destroy_process_group()

@@ -121,3 +121,5 @@ class Update(NamedTuple):
     n_tokens: int  # sampled tokens of every valid rollout of the step
     n_trained_tokens: int  # those with a gradient: rollouts of groups with signal
     n_micro_batches: int
+    entropy: float  # nats per token, of the policy before the update, at rollout.temperature
+    optional: dict[str, float]  # figures of the optional parts of the objective; {} without any

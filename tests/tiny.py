@@ -15,18 +15,18 @@ def tiny_model(directory: Path, architecture: str = "Qwen3", **changes: Any) -> 
     """Save a model of 0.3 M random float32 weights with grouped-query attention."""
     import transformers
 
-    config = getattr(transformers, f"{architecture}Config")(
-        vocab_size=VOCABULARY,
-        hidden_size=96,
-        intermediate_size=192,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=24,
-        tie_word_embeddings=True,
-        initializer_range=0.1,
-        **changes,
-    )
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 96,
+        "intermediate_size": 192,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 24,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.1,
+    }
+    config = getattr(transformers, f"{architecture}Config")(**{**sizes, **changes})
     torch.manual_seed(0)
     model = getattr(transformers, f"{architecture}ForCausalLM")(config)
     model.save_pretrained(directory)
@@ -55,8 +55,8 @@ def routed(batch: Batch, seed: int) -> Batch:
 def learner_recipe(
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
-    moe: dict[str, Any] | None = None,
     lora: dict[str, Any] | None = None,
+    sections: dict[str, Any] | None = None,
     **learner: Any,
 ) -> Recipe:
     settings = {"dtype": "float32", "lr": 1e-3, "threads": 1, "collective_deadline_s": 120}
@@ -67,9 +67,9 @@ def learner_recipe(
             "rollout": {"temperature": temperature},
             # The answers of a random batch are far off: by default none is left out for that.
             "algorithm": {"sequence_band": None, **(algorithm or {})},
-            "moe": moe or {},
             "learner": {**settings, **learner},
             "lora": lora,
+            **(sections or {}),
         }
     )
 

@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.types": ["verifiers", "envs"],
     "rl.algorithm": [],
     "rl.formula": [],
+    "rl.guides": [],
     "rl.config": ["verifiers", "envs"],
     "rl.load": ["verifiers", "envs"],
     "rl.routes": ["verifiers", "envs"],
@@ -88,6 +89,7 @@ DOORS: dict[str, list[str]] = {
         "rl/packed_model.py",
         "rl/run.py",
         "rl/sft.py",
+        "rl/tokens.py",
     ],
 }
 

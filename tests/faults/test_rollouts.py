@@ -65,7 +65,9 @@ class Server:
         await self._runner.cleanup()
 
 
-def sample(env: str, tmp_path: Any, server: Server) -> list[Any]:
+def sample(
+    env: str, tmp_path: Any, server: Server, rollout: dict[str, Any] | None = None
+) -> list[Any]:
     """Four groups of two answers; the events that were told, with what came of it last."""
     recipe = Recipe.model_validate(
         {
@@ -74,6 +76,7 @@ def sample(env: str, tmp_path: Any, server: Server) -> list[Any]:
             "groups_per_step": 4,
             "group_size": 2,
             "evaluation": {"problems": 1},
+            "rollout": rollout or {},
         }
     )
     reading, writing = os.pipe()
@@ -106,6 +109,19 @@ def test_a_verifier_that_fails_stops_the_step_while_the_engine_still_samples(tmp
 def test_answers_that_the_engine_did_not_finish_are_not_blamed_on_the_verifier(tmp_path):
     with pytest.raises(UserError, match=r"step 1: the engine failed on 2 of the first 2 answers"):
         sample("arithmetic", tmp_path, Server(finish="abort"))
+
+
+def test_an_answer_that_ends_near_its_budget_loses_reward(tmp_path):
+    """Two tokens of a budget of eight, where the penalty begins after none: 2/8."""
+    penalty = {"truncated": "penalty", "penalty_tokens": 8}
+    *_, groups = sample("arithmetic", tmp_path, Server(), penalty)
+    assert [graded.reward for group in groups for graded in group] == [-0.25] * 8
+
+
+def test_a_closing_phrase_that_does_not_fit_is_refused_with_the_keys_to_change(tmp_path):
+    long = {"truncated": "interrupt", "max_new_tokens": 100, "closing_phrase": "x" * 15}
+    with pytest.raises(UserError, match=r"closing_phrase has 15 tokens .* an answer's 100 tokens"):
+        sample("arithmetic", tmp_path, Server(), long)
 
 
 def test_sampling_and_verifying_are_waits_of_their_own(tmp_path):

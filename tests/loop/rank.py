@@ -26,7 +26,7 @@ def run_ranks(
     follower: str = "follow",
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,
-    moe: dict[str, Any] | None = None,
+    sections: dict[str, Any] | None = None,
     lora: dict[str, Any] | None = None,
     **learner: Any,
 ) -> list[Any]:
@@ -43,8 +43,8 @@ def run_ranks(
         port = free.getsockname()[1]
         spec = Path(temporary) / "spec.json"
         given = {"model": str(model), "temperature": temperature, "learner": learner}
-        given["algorithm"], given["moe"] = algorithm or {}, moe or {}
-        given["lora"] = lora
+        given["algorithm"], given["lora"] = algorithm or {}, lora
+        given["sections"] = sections or {}
         given["learner"]["ranks"] = ranks
         spec.write_text(json.dumps({**given, "steps": steps, "follower": follower}))
         free.close()
@@ -88,7 +88,11 @@ def main() -> None:
 
     spec = json.loads(Path(sys.argv[1]).read_text())
     recipe = learner_recipe(
-        spec["temperature"], spec["algorithm"], spec["moe"], spec["lora"], **spec["learner"]
+        spec["temperature"],
+        spec["algorithm"],
+        spec["lora"],
+        spec["sections"],
+        **spec["learner"],
     )
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     learner = Learner(spec["model"], recipe, rank, world_size)

@@ -60,15 +60,15 @@ def test_any_split_of_replayed_answers_is_the_same_update(zero_stage, model, ref
 
 def loss_alone(model, batch):
     """Of one sequence after the other, in this process."""
-    policy = PackedPolicy(load_model(str(model), "float32", False), read_experts(model))
+    policy = PackedPolicy(load_model(str(model), "float32", False), experts=read_experts(model))
     starts = [*(batch.positions == 0).nonzero().squeeze(1).tolist(), len(batch.tokens)]
     total = torch.zeros(())
     for begin, end in pairwise(starts):
         own, later, n = slice(begin, end), slice(begin + 1, end), end - begin
         routes = None if batch.routes is None else batch.routes[own]
-        logprobs = policy(
+        logprobs, _ = policy(
             batch.tokens[own], torch.arange(n), segments([n]), torch.arange(n - 1),
-            batch.tokens[later], 1.0, routes,
+            batch.tokens[later], 1.0, routes=routes,
         )  # fmt: skip
         tokens = logprobs, batch.rollout_logprobs[later], batch.advantages[later]
         found = clip(*tokens, batch.loss_mask[later], clip_low=0.2, clip_high=0.28)
@@ -112,7 +112,7 @@ def test_answers_say_their_experts_also_across_updates_under_way(server_recipe, 
     recipe = server_recipe.model_copy(update={"model": str(tmp_path / "policy")})
     experts = replayed_experts(recipe.model, recipe)
     model = load_model(recipe.model, "float32", False)
-    policy = PackedPolicy(model, experts)
+    policy = PackedPolicy(model, experts=experts)
     prompts = [[10, 50, 60, 70 + i] for i in range(8)]
     seeds = [1000 * i for i in range(8)]
 
@@ -123,9 +123,9 @@ def test_answers_say_their_experts_also_across_updates_under_way(server_recipe, 
             tokens = torch.tensor(prompt + answer.tokens)
             n, first = len(tokens), len(prompt)
             routes = torch.tensor(list(answer.routes), dtype=torch.uint8).view(n - 1, -1)
-            found = policy(
+            found, _ = policy(
                 tokens, torch.arange(n), segments([n]), torch.arange(first - 1, n - 1),
-                tokens[first:], 1.0, torch.cat([routes, routes[-1:]]),
+                tokens[first:], 1.0, routes=torch.cat([routes, routes[-1:]]),
             )  # fmt: skip
             yield float((found - torch.tensor(answer.logprobs)).abs().max())
 

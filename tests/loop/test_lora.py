@@ -1,6 +1,7 @@
 """Adapters in real learner processes, against peft, and on a real rollout server."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rl.lora import add_adapter, published, scale
 from rl.weights import WeightPublisher, write
 from tests.loop.conftest import Server
 from tests.loop.rank import run_ranks
+from tests.loop.runs import rows, train
 from tests.loop.test_engine import (
     N_PROMPTS,
     engine_of,
@@ -216,3 +218,20 @@ def test_an_adapter_that_does_not_fit_is_refused_and_the_server_goes_on(
             await engine.assert_agrees(prompts()[0], own, 4, 1e-4)
 
     asyncio.run(run())
+
+
+def test_a_run_with_adapter_and_curriculum_resumes_bit_for_bit(tmp_path: Path) -> None:
+    keys = ["lora={rank: 4}", "steps=4", "curriculum={dynamic: true, retire_at: 0.5}"]
+    done = train(tmp_path, *keys)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found, samples = rows(tmp_path), rows(tmp_path, "samples.jsonl")
+    assert all(row["weights_logprob_diff"] < 1e-4 for row in found)
+    assert max(row["curriculum"]["drawn"] for row in found) > 4
+    assert found[-1]["curriculum"]["retired"] > 0
+    shutil.rmtree(tmp_path / "checkpoints" / "step-000004")
+    (tmp_path / "summary.json").unlink()
+    done = train(tmp_path, *keys)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "resuming after step 2" in done.stdout
+    assert rows(tmp_path) == found
+    assert rows(tmp_path, "samples.jsonl") == samples

@@ -108,7 +108,7 @@ def update(mismatch_kl=0.0, masked_fraction=0.0, prob_diff_max=0.0) -> Update:
         version=1, loss=0.0, grad_norm=0.0, lr=0.0, clip_fraction=0.0,
         masked_fraction=masked_fraction, mismatch_kl=mismatch_kl, logprob_diff_mean=0.0,
         logprob_diff_max=0.0, ratio_max=1.0, prob_diff_max=prob_diff_max, n_tokens=3,
-        n_trained_tokens=3, n_micro_batches=1,
+        n_trained_tokens=3, n_micro_batches=1, entropy=0.5, optional={},
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from rl.algorithm import DEFAULT_PRESET, LOSS_NUMBERS, NUMBERS, PRESETS, Algorithm
 from rl.formula import formula
+from rl.guides import Reference, Teacher
 from rl.load import dump, load_recipe, read_resolved
 
 PAGE = Path(__file__).parents[2] / "docs" / "algorithms.md"
@@ -78,6 +79,10 @@ def test_a_resolved_recipe_is_read_back_as_it_was(name, tmp_path):
         ({"sequence_band": [0.5, 1.0]}, "low < 1 < high: where sampler and learner agree"),
         ({"constant_tokens": 100}, "divisor of algorithm.aggregation constant (found 'token')"),
         ({"preset": "dppo", "tv_max": None}, "needs algorithm.tv_max (found null)"),
+        (
+            {"preset": "gspo", "kl_coef": 0.1, "kl_estimator": "k1"},
+            "'gspo' is that of a whole answer: take algorithm.kl_estimator unbiased",
+        ),
     ],
 )
 def test_what_makes_no_sense_together_is_refused_with_the_reason(written, said):
@@ -110,13 +115,32 @@ def test_a_weight_or_a_dual_clip_may_be_left_away():
         ({"preset": "icepop"}, ["tokens whose p / q is not in [0.5, 5]"]),
         ({"preset": "dppo"}, ["by more than 0.2", "+ 0.001 (log r)^2"]),
         ({"preset": "scalerl"}, ["mean over tasks", "-min(r, 5) A log p"]),
+        ({"kl_coef": 0.25, "kl_estimator": "k2"}, [" A) + 0.25 (log(p / p0))^2 / 2"]),
+        ({"kl_coef": 0.25, "kl_estimator": "k3"}, [" + 0.25 (p0 / p - 1 - log(p0 / p))"]),
+        ({"kl_coef": 0.25}, [" + 0.25 p / q (p0 / p - 1 - log(p0 / p))", "by the starting policy"]),
+        ({"kl_coef": 0.25, "kl_estimator": "k1"}, ["task's answers + 0.25 log(p0 / q)"]),
+        ({"entropy_coef": 0.01}, [" - 0.01 H", "H = entropy of p, nats"]),
+        (
+            {"entropy_coef": 0.01, "entropy_target": 0.3, "entropy_coef_step": 0.002},
+            [" - c H", "c = 0.01, after each step 0.002 more where H was below 0.3, else less"],
+        ),
     ],
 )
 def test_the_formula_has_every_number_of_the_recipe(written, parts):
-    lines = formula(section(**written), max_new_tokens=1024)
-    assert len(lines) <= 3
+    lines = formula(section(**written), 1024)
+    assert len(lines) <= 4
     for part in parts:
         assert part in "\n".join(lines)
+
+
+def test_the_formula_names_the_frozen_policies():
+    reference, teacher = Reference(model="org/base", every=50), Teacher(model="org/big", coef=0.5)
+    lines = formula(
+        section(kl_coef=0.1, advantage="none"), 1024, reference=reference, teacher=teacher
+    )
+    assert "A = 0.5 log(t / q)" in lines[1]
+    assert lines[2].startswith("p0 = a token's probability by org/base, the policy itself anew ")
+    assert lines[2].endswith("every 50 steps; t = by the teacher org/big")
 
 
 def test_masked_truncated_answers_are_left_out():
@@ -125,7 +149,7 @@ def test_masked_truncated_answers_are_left_out():
 
 
 def test_without_a_correction_nothing_is_left_out():
-    assert len(formula(section(sequence_band=None), max_new_tokens=1024)) == 2
+    assert len(formula(section(sequence_band=None), 1024)) == 2
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -5,7 +5,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import rl.packed_model
 from rl.attention import segments, select_rows
 from rl.batch import Batch
 from rl.microbatch import plan, sequence_lengths, take
@@ -128,18 +127,18 @@ def test_rows_are_selected_with_their_gradient():
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_the_head_in_parts_is_the_head_in_one(directories, temperature, monkeypatch):
-    batch = random_batch(1)
+def test_the_head_in_parts_is_the_head_in_one(directories, temperature):
+    batch = random_batch(1, n_sequences=32)
     lengths = sequence_lengths(batch)
     micro = take(batch, lengths, plan(lengths, 1, 10**6)[0][0])
     arguments = (micro.tokens, micro.positions, micro.segments, micro.rows, micro.targets)
     results = []
-    for at_once in (2**28, 7 * VOCABULARY):  # all rows together, then seven at a time
-        monkeypatch.setattr(rl.packed_model, "LOGITS_AT_ONCE", at_once)
-        policy = PackedPolicy(load_model(str(directories["Qwen3"]), "float32", False))
-        logprobs = policy(*arguments, temperature)
-        logprobs.sum().backward()
-        results.append((logprobs, gradients(policy)))
+    assert len(micro.rows) * VOCABULARY * 4 > 2 * 2**20
+    for logits_mib in (1024, 1):  # all rows together, then 218 at a time
+        policy = PackedPolicy(load_model(str(directories["Qwen3"]), "float32", False), logits_mib)
+        logprobs, entropy = policy(*arguments, temperature, entropy_gradient=True)
+        (logprobs + entropy).sum().backward()
+        results.append((torch.stack([logprobs, entropy]), gradients(policy)))
     (whole, whole_gradient), (parts, parts_gradient) = results
     assert whole.dtype == torch.float32
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
@@ -154,7 +153,7 @@ def test_logits_of_a_bfloat16_model_are_float32(directories):
     head = policy.model.get_output_embeddings()
     exact = (hidden.double() @ head.weight.double().T).log_softmax(-1)
     expected = exact.gather(1, tokens[1:, None])[:, 0]
-    found = head(hidden, tokens[1:], 1.0)
+    found, _ = head(hidden, tokens[1:], 1.0, entropy_gradient=False)
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
 
 

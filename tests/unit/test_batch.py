@@ -3,13 +3,13 @@ import torch
 
 from envs.base import Task
 from rl.batch import pack
-from rl.config import Recipe
+from rl.config import Curriculum, Recipe
 from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 
 
-def recipe(rollout=None, **algorithm):
-    sections = {"rollout": rollout or {}, "algorithm": algorithm}
+def recipe(rollout=None, teacher=None, **algorithm):
+    sections = {"rollout": rollout or {}, "teacher": teacher, "algorithm": algorithm}
     return Recipe.model_validate(
         {"model": "embedded", "envs": [{"name": "arithmetic"}], **sections}
     )
@@ -85,6 +85,49 @@ def test_a_rollout_left_alone_has_no_baseline_but_its_tokens_count():
     assert packed.batch.n_tokens == 3
     assert packed.batch.tokens.numel() == 0
     assert packed.signal_groups == 0
+
+
+TEACHER = {"model": "org/teacher"}
+
+
+@pytest.mark.parametrize(
+    "learns",
+    [
+        recipe(teacher=TEACHER),
+        recipe(kl_coef=0.1),
+        recipe(entropy_coef=0.1),
+        recipe(entropy_target=0.3),
+    ],
+)
+def test_where_every_answer_learns_groups_without_signal_are_packed_with_advantage_zero(learns):
+    signal, constant = [graded(1.0), graded(0.0)], [graded(1.0, n=5), graded(1.0, n=6)]
+    alone = [graded(1.0, n=3), graded(0.0, stop=Stop.FAILED)]
+    packed = pack([constant, signal, alone], learns)
+    plain = pack([constant, signal, alone], recipe())
+    assert packed.skipped == [[None] * 2, [None] * 2, [None, "rollout_failed"]]
+    assert int(packed.batch.loss_mask.sum()) == packed.batch.n_tokens == 5 + 6 + 2 + 2 + 3
+    assert packed.batch.denominator == plain.batch.denominator
+    assert packed.advantages == plain.advantages
+    assert packed.signal_groups == plain.signal_groups == 1, "of the rewards"
+    assert (packed.batch.advantages != 0).sum() == 4
+
+
+def test_groups_that_dynamic_sampling_drops_do_not_learn_from_a_teacher_either():
+    signal, constant = [graded(1.0), graded(0.0)], [graded(1.0, n=5), graded(1.0, n=6)]
+    learns = recipe(teacher=TEACHER).model_copy(update={"curriculum": Curriculum(dynamic=True)})
+    packed = pack([constant, signal], learns)
+    assert packed.skipped == [["constant_reward"] * 2, [None, None]]
+    assert packed.batch.n_tokens == int(packed.batch.loss_mask.sum()) == 4
+
+
+def test_without_an_advantage_only_the_teacher_says_what_was_better():
+    groups = [[graded(1.0), graded(0.0)], [graded(1.0)], [graded(0.0, stop=Stop.FAILED)]]
+    packed = pack(groups, recipe(teacher=TEACHER, advantage="none"))
+    assert packed.advantages == [[0.0, 0.0], [0.0], [0.0]]
+    assert packed.batch.advantages.abs().max() == 0
+    assert packed.batch.loss_mask.sum() == 6
+    assert packed.skipped == [[None, None], [None], ["rollout_failed"]]
+    assert packed.signal_groups == 2
 
 
 def test_a_step_without_signal_is_an_empty_batch():

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 import torch
 
+from benchmarks import gpu_learner
 from benchmarks.async_loop import AHEAD, COUNTED, run_overrides, tokens_per_s
 from benchmarks.environments import NoEnvironment, interpreter_with
 from benchmarks.harness import (
@@ -25,11 +26,13 @@ from benchmarks.harness import (
 from benchmarks.honest_answers import PAIRS, honest
 from benchmarks.learner import IGNORED, Pass, packed_passes, padded_passes
 from benchmarks.math_answers import PLAIN, cases, judge, plain
+from benchmarks.packing import padded
 from benchmarks.sampling import share
 from benchmarks.scaling import Case, context_in_flight, lengths, rank_efficiency, slots
 from benchmarks.verifiers import both_ways, short_cuts
 from benchmarks.weights import Line
 from rl.batch import Batch
+from rl.microbatch import sequence_lengths
 
 Passes = Callable[[Batch, int], Iterator[Pass]]
 
@@ -128,6 +131,33 @@ def test_packed_positions_restart_in_every_sequence() -> None:
     assert one.positions.tolist() == [[0, 1, 2, 0, 1]]
 
 
+def test_padding_for_the_learner_adds_tokens_that_are_not_trained_and_nothing_else() -> None:
+    batch = _batch([3, 7, 2, 5, 4])
+    by_step, by_pass = padded(batch, 14, way="step"), padded(batch, 14, way="pass")
+    assert sequence_lengths(by_step) == [7, 7, 7, 7, 7]
+    assert sequence_lengths(by_pass) == [7, 7, 5, 5, 4]
+    for one in (by_step, by_pass):
+        mask = one.loss_mask
+        assert one.tokens[mask].tolist() == batch.tokens[batch.loss_mask].tolist()
+        assert one.positions[mask].tolist() == batch.positions[batch.loss_mask].tolist()
+        assert one.weights.sum() == one.denominator == batch.denominator
+
+
+def test_the_arithmetic_of_an_update_is_counted_as_by_hand() -> None:
+    sizes = {
+        "hidden_size": 8, "intermediate_size": 20, "num_hidden_layers": 3, "head_dim": 4,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 100,
+    }  # fmt: skip
+    found = gpu_learner.work(sizes, [10, 6], n_trained=12)
+    per_layer = 8 * 8 + 2 * 8 * 4 + 8 * 8 + 3 * 8 * 20  # queries, keys and values, output, MLP
+    assert found.tokens == 16
+    assert found.linear_flops == 6 * (3 * per_layer * 16 + 8 * 100 * 12)
+    assert found.attention_flops == 3 * 3 * (2 * 2 * 8) * (10 * 10 + 6 * 6) / 2
+    for name, wanted in (("0.5B", 0.5e9), ("1.5B", 1.5e9)):
+        weights = gpu_learner.work(gpu_learner.MODELS[name], [1], 1).linear_flops / 6
+        assert weights == pytest.approx(wanted, rel=0.03)
+
+
 @pytest.mark.parametrize("path", [SHORT, LONG])
 def test_a_benchmark_recipe_is_a_recipe_and_evaluates_next_to_nothing(path: Path) -> None:
     recipe = recipe_of(path, "steps=3")
@@ -184,6 +214,16 @@ def test_labelled_cases_are_read_by_level_and_kind(tmp_path: Path) -> None:
         "cases: core, honest": 2,
         "cases: core, hostile": 1,
     }
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_runs_at_toy_size_where_there_is_no_gpu(tmp_path: Path) -> None:
+    found = gpu_learner.measure_all(tmp_path)
+    assert len(found) == 1 or found[0]["device"] != "CPU"
+    for one in found:
+        assert 0 < one["utilisation"] < 1
+        assert one["tokens_per_s"] > 0
+    assert "| toy | 256 |" in gpu_learner.table(found) or found[0]["device"] != "CPU"
 
 
 @pytest.mark.slow

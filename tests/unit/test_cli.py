@@ -20,6 +20,23 @@ def test_a_dry_run_prints_the_resolved_recipe_and_the_plan_and_starts_nothing(ca
     assert not run_dir.exists()
 
 
+def test_answers_of_131072_tokens_are_planned_with_every_means_against_memory(capsys):
+    long = [
+        "rollout.max_new_tokens=131072",
+        "engine.max_model_tokens=131584",
+        "embedded={layers: 2, heads: 4, kv_heads: 2, max_tokens: 131584}",
+        "learner.micro_batch_tokens=65792",
+        "learner.ranks=2",
+        "learner.sequence_parallel=2",
+        "learner.activation_checkpointing=true",
+        "learner.logits_mib=64",
+    ]
+    assert main(["train", RECIPE, "--dry-run", "profile=cpu", *long]) == 0
+    printed = capsys.readouterr().out
+    assert "at most 33,554,432 sampled tokens" in printed
+    assert "micro-batches of 65,792 tokens per rank, 2 ranks sharing each pass" in printed
+
+
 def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(capsys):
     assert main(["train", RECIPE, "profile=cpu", "learner.lrr=1"]) == 2
     assert capsys.readouterr().err == (

@@ -111,6 +111,12 @@ def test_an_exponent_without_a_dot_is_a_number(write):
             "override 'engine.max_model_tokens=10': rollout.max_new_tokens (1024) must leave room "
             "for a prompt in engine.max_model_tokens (10)",
         ),
+        (
+            "learner.sequence_parallel=3",
+            "override 'learner.sequence_parallel=3': learner.sequence_parallel (3) must divide "
+            "learner.ranks (1)",
+        ),
+        ("learner.logits_mib=0", "learner.logits_mib: input should be greater than or equal to 1"),
         ("engine.max_model_tokens=4096", "must not exceed embedded.max_tokens (2048)"),
         ("steps.more=1", "'more' lies inside 3, which is not a section"),
         ("envs.7.weight=1", "'7' is no index of a list of 1"),

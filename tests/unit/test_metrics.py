@@ -12,7 +12,8 @@ RECIPE = Recipe.model_validate({"model": "embedded", "envs": [{"name": "arithmet
 UPDATE = Update(
     version=9, loss=0.0, grad_norm=0.0, lr=0.0, clip_fraction=0.25, masked_fraction=0.5,
     mismatch_kl=0.0, logprob_diff_mean=0.0, logprob_diff_max=0.0, ratio_max=1.0, prob_diff_max=0.75,
-    n_tokens=3, n_trained_tokens=0, n_micro_batches=1,
+    n_tokens=3, n_trained_tokens=0, n_micro_batches=1, entropy=0.5,
+    optional={"reference_kl": 0.125},
 )  # fmt: skip
 
 

@@ -1,3 +1,4 @@
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -118,6 +119,25 @@ def test_the_plan_shows_the_formula_that_is_optimised():
     assert "the sum over their tokens / 1,024" in text
 
 
+def test_the_plan_shows_frozen_policies_and_their_memory(tmp_path):
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [2**30], "data_offsets": [0, 0]}})
+    content = len(header).to_bytes(8, "little") + header.encode()  # all that is looked at
+    (tmp_path / "model.safetensors").write_bytes(content)
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("{}")
+    policy = {"model": str(tmp_path), "learner": {"dtype": "float32"}}
+    reference = {**policy, "algorithm": {"kl_coef": 0.01}}
+    teacher = {"model": str(tmp_path)}
+    lines = [
+        next(line for line in make_plan(recipe(**made), CPU).lines if line.startswith("learner"))
+        for made in (policy, reference, {**reference, "teacher": teacher})
+    ]
+    alone, *more = (float(line.split(", ")[2].split()[0]) for line in lines)
+    assert more == pytest.approx([alone + 4, alone + 8])
+    text = "\n".join(make_plan(recipe(**reference, teacher=teacher), CPU).lines)
+    assert "p0 = a token's probability by the starting policy; t = by the teacher /" in text
+
+
 def test_more_processes_than_cores_are_warned_of():
     warnings = [x for x in make_plan(recipe(learner={"ranks": 64}), CPU).lines if "warning" in x]
     assert len(warnings) == 1
@@ -136,6 +156,11 @@ def test_a_warm_start_is_shown_with_how_to_leave_it_out():
     [
         ({"model": "./nothere"}, "model './nothere' does not exist"),
         ({"model": "tests"}, "model 'tests' is a directory without config.json"),
+        ({"teacher": {"model": "./no"}}, "model './no' does not exist"),
+        (
+            {"reference": {"model": "tests"}, "algorithm": {"kl_coef": 0.1}},
+            "model 'tests' is a directory without config.json",
+        ),
         ({"sft": {"data": "nope.jsonl"}}, "sft.data 'nope.jsonl': no such file"),
         ({"envs": [{"name": "dataset", "path": "nope.jsonl"}]}, "'nope.jsonl': no such file"),
         (
@@ -161,6 +186,29 @@ def test_a_tracker_that_is_not_installed_is_said_where_something_is_learned():
     with pytest.raises(UserError, match="trackio is not installed"):
         make_plan(recipe(trackers=["trackio"]), CPU)
     make_plan(recipe(trackers=["trackio"]), CPU, learns=False)
+
+
+@pytest.mark.parametrize(
+    ("config", "allowed"),
+    [
+        ({"num_attention_heads": 8, "num_key_value_heads": 4}, (1, 2, 4)),
+        ({"num_attention_heads": 6}, (1, 2, 3, 6)),
+        ({"text_config": {"num_attention_heads": 4, "num_key_value_heads": 1}}, (1,)),
+        ({}, (1,)),
+    ],
+)
+def test_only_ranks_that_divide_the_models_heads_share_sequences(tmp_path, config, allowed):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    for size in (1, 2, 3, 4, 6, 8):
+        learner = {"ranks": size, "sequence_parallel": size}
+        wish = recipe(model=str(tmp_path), learner=learner)
+        if size in allowed:
+            assert make_plan(wish, CPU).lines
+        else:
+            with pytest.raises(UserError, match=r"query heads.*and the key and value heads"):
+                make_plan(wish, CPU)
+        assert make_plan(wish, CPU, learns=False).lines, "nothing is learned in an evaluation"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ def directory(tmp_path_factory):
 
 
 def policy_of(directory):
-    return PackedPolicy(load_model(str(directory), "float32", False), read_experts(directory))
+    return PackedPolicy(
+        load_model(str(directory), "float32", False), experts=read_experts(directory)
+    )
 
 
 def routers(policy):
@@ -36,7 +38,9 @@ def logprobs(policy, routes=None, lengths=LENGTHS):
     tokens = torch.randint(VOCABULARY, (sum(lengths),), generator=generator)
     positions = torch.cat([torch.arange(n) for n in lengths])
     rows = (positions > 0).nonzero().squeeze(1) - 1
-    return policy(tokens, positions, segments(lengths), rows, tokens[rows + 1], 1.0, routes)
+    return policy(tokens, positions, segments(lengths), rows, tokens[rows + 1], 1.0, routes=routes)[
+        0
+    ]
 
 
 def own_choice(policy):
@@ -107,7 +111,7 @@ def test_recomputed_activations_take_the_same_experts(directory):
     gradients = []
     for checkpointing in (False, True):
         model = load_model(str(directory), "float32", checkpointing)
-        policy = PackedPolicy(model, read_experts(directory)).train()
+        policy = PackedPolicy(model, experts=read_experts(directory)).train()
         logprobs(policy, 3 - own_choice(policy)).sum().backward()
         gradients.append(routers(policy)[0].weight.grad)
     torch.testing.assert_close(*gradients)
