@@ -1,9 +1,11 @@
 """What a rollout server answers, read as data: checked for type, length and range, or refused."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from rl.errors import UserError
+from rl.routes import BadRoutes, Experts, read_routes
 from rl.types import Completion, Span, Stop
 
 STARTING_VERSION = "default"  # what vLLM calls the weights that it was started with
@@ -18,8 +20,18 @@ class Malformed(ValueError):
     """An answer that is not what the interface promises. The message goes on with 'gave ...'."""
 
 
-def read_completions(answer: Any, n: int, max_new_tokens: int) -> list[Completion]:
+def read_completions(
+    answer: Any,
+    n: int,
+    max_new_tokens: int,
+    prompt_tokens: int = 0,
+    experts: Experts | None = None,
+) -> list[Completion]:
     """The `n` completions in an answer of /inference/v1/generate, in the order of their seeds.
+
+    Args:
+        prompt_tokens: of the prompt.
+        experts: of the model, where an answer has to say which of them computed it.
 
     Raises:
         Malformed: anything is missing, of another type, or of another length than it must be.
@@ -28,7 +40,10 @@ def read_completions(answer: Any, n: int, max_new_tokens: int) -> list[Completio
     by_index = {_dict(choice, "a choice").get("index"): choice for choice in choices}
     if sorted(by_index, key=repr) != sorted(range(n), key=repr) or len(choices) != n:
         raise Malformed(f"choices {list(by_index)} where 0 to {n - 1} were due")
-    return [_completion(by_index[index], max_new_tokens) for index in range(n)]
+    found = [_completion(by_index[index], max_new_tokens) for index in range(n)]
+    if experts is None:
+        return found
+    return [_routed(c, by_index[i], prompt_tokens, experts) for i, c in enumerate(found)]
 
 
 def _completion(choice: dict[str, Any], max_new_tokens: int) -> Completion:
@@ -48,6 +63,19 @@ def _completion(choice: dict[str, Any], max_new_tokens: int) -> Completion:
         stop=stop,
         spans=_spans(choice.get("weight_versions") or [], len(tokens)),
     )
+
+
+def _routed(
+    completion: Completion, choice: dict[str, Any], prompt_tokens: int, experts: Experts
+) -> Completion:
+    if completion.stop is Stop.FAILED:
+        return completion
+    computed = prompt_tokens + len(completion.tokens) - 1
+    try:
+        routes = read_routes(choice.get("routed_experts"), experts, computed)
+    except BadRoutes as error:
+        raise Malformed(str(error)) from error
+    return replace(completion, routes=routes)
 
 
 def _spans(versions: Any, length: int) -> tuple[Span, ...]:

@@ -32,6 +32,8 @@ class Batch(NamedTuple):
     denominator: int  # of that sum, over the whole step: see rl/aggregate.py
     n_tokens: int  # sampled tokens of every valid rollout of the step, packed or not
     answers: Tensor | None = None  # [T] int64: which answer; None: each sequence is one of its own
+    # [T, layers * experts per token] uint8: the sampler's; None where no experts are replayed
+    routes: Tensor | None = None
 
 
 class Packed(NamedTuple):
@@ -211,7 +213,30 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
         denominator=denominator,
         n_tokens=n_tokens,
         answers=torch.tensor(answers, dtype=torch.int64) if in_chunks else None,
+        routes=_routes([rollout for rollout, *_ in chosen]),
     )
+
+
+def _routes(rollouts: list[Rollout]) -> Tensor | None:
+    """[T, layers * experts per token] uint8; None where no rollout has any.
+
+    Raises:
+        ValueError: some have, and others not, or other ones.
+    """
+    computed = [len(r.prompt_tokens) + len(r.completion.tokens) - 1 for r in rollouts]
+    sizes = [len(rollout.completion.routes) for rollout in rollouts]
+    widths = {size / rows for size, rows in zip(sizes, computed, strict=True)}
+    if widths <= {0}:
+        return None
+    if len(widths) > 1:
+        raise ValueError(f"answers with different numbers of experts per token: {sorted(widths)}")
+    parts = []
+    for rollout, rows in zip(rollouts, computed, strict=True):
+        taken = torch.frombuffer(bytearray(rollout.completion.routes), dtype=torch.uint8)
+        # No expert saw the last token. The learner computes it all the same, and uses nothing
+        # of it.
+        parts += [taken.view(rows, -1), taken.view(rows, -1)[-1:]]
+    return torch.cat(parts)
 
 
 def _sampled(completion: Completion) -> list[bool]:

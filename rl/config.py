@@ -44,7 +44,7 @@ class EnvSpec(BaseModel):
 
 
 class EmbeddedPolicy(Section):
-    """Size of the policy that `model: embedded` makes (Qwen3 architecture, character tokens)."""
+    """Size of the policy that `model: embedded` makes (Qwen3 or Qwen3-MoE, character tokens)."""
 
     layers: Annotated[int, Field(ge=1, le=16)] = 3
     """Transformer layers."""
@@ -59,7 +59,14 @@ class EmbeddedPolicy(Section):
     """Key and value heads; fewer than `heads` is grouped-query attention."""
 
     intermediate: Annotated[Width, Field(le=2048)] = 256
-    """Width of the feed-forward layers."""
+    """Width of the feed-forward layers; with `experts`, of each of them."""
+
+    experts: Annotated[int, Field(ge=0, le=64)] = 0
+    """Experts in each layer (Qwen3-MoE architecture), of which `hidden` must be a multiple of 32;
+    0: none, a dense policy."""
+
+    experts_per_token: Annotated[int, Field(ge=1, le=8)] = 2
+    """Experts that compute each token; unused without `experts`."""
 
     max_tokens: Annotated[int, Field(ge=64, le=262144)] = 2048
     """Longest sequence the position embedding is made for."""
@@ -72,6 +79,24 @@ class EmbeddedPolicy(Section):
                 f"({self.kv_heads})",
                 "heads",
                 "kv_heads",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _experts_can_be_chosen_and_computed(self) -> "EmbeddedPolicy":
+        if self.experts and self.experts_per_token > self.experts:
+            raise Clash(
+                f"embedded.experts_per_token ({self.experts_per_token}) must not exceed "
+                f"embedded.experts ({self.experts})",
+                "experts_per_token",
+                "experts",
+            )
+        if self.experts and self.hidden % 32:
+            raise Clash(
+                f"embedded.hidden ({self.hidden}) must be a multiple of 32 where there are "
+                f"embedded.experts ({self.experts}): vLLM's kernel on CPUs wants it",
+                "hidden",
+                "experts",
             )
         return self
 
@@ -295,6 +320,15 @@ class Lora(Section):
     layer."""
 
 
+class MixtureOfExperts(Section):
+    """Of policies with experts; unused by dense ones."""
+
+    routing: Literal["replay", "learner"] = "replay"
+    """Which experts the learner computes a sampled token with. replay: those that the sampler chose
+    for it; the run is refused where these are not to be had. learner: its own router's choice,
+    which now and then is another, and then the token's log-probability jumps."""
+
+
 class Weights(Section):
     """How new weights reach the rollout servers."""
 
@@ -475,6 +509,9 @@ class Recipe(Section):
 
     learner: Learner = Learner()
     """The optimiser and its processes."""
+
+    moe: MixtureOfExperts = MixtureOfExperts()
+    """What differs for policies with experts."""
 
     lora: Lora | None = None
     """Low-rank adapters; null: all weights are learned."""

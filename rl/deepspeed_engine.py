@@ -17,6 +17,7 @@ from rl.lora import add_adapter
 from rl.packed_critic import PackedCritic, PackedPolicyWithValues
 from rl.packed_model import PackedPolicy, load_model
 from rl.ranks import Ranks
+from rl.routes import replayed_experts
 
 
 def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
@@ -25,10 +26,11 @@ def start_engine(model_path: str, recipe: Recipe, ranks: Ranks) -> Any:
     Its optimiser has a group of weights for the policy, and a second one for the value head.
     """
     accelerator = _accelerator(recipe, ranks)
+    model, experts = _load(model_path, recipe), replayed_experts(model_path, recipe)
     if recipe.critic is None or recipe.critic.trunk == "own":
-        policy = PackedPolicy(_load(model_path, recipe), recipe.learner.logits_mib)
+        policy = PackedPolicy(model, recipe.learner.logits_mib, experts)
         return _start(accelerator, policy, [policy], recipe, ranks)
-    policy = PackedPolicyWithValues(_load(model_path, recipe), recipe.learner.logits_mib)
+    policy = PackedPolicyWithValues(model, recipe.learner.logits_mib, experts)
     return _start(accelerator, policy, [policy.model, policy.value_head], recipe, ranks)
 
 

@@ -1,4 +1,4 @@
-"""`model: embedded`: a tiny Qwen3 policy with a tokenizer of its own, as a Hugging Face directory.
+"""`model: embedded`: a tiny Qwen3 or Qwen3-MoE policy with its own tokenizer, in a directory.
 
 Byte-level tokens: any text round-trips exactly, whatever the environment. A few strings that open
 every answer are one token each, so that answers stay short.
@@ -7,13 +7,13 @@ every answer are one token each, so that answers stay short.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rl.config import EmbeddedPolicy
 from rl.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast, Qwen3Config
+    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3MoeConfig
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("system", "user", "assistant")
@@ -55,10 +55,19 @@ def make_tokenizer(max_tokens: int) -> PreTrainedTokenizerFast:
     )
 
 
-def make_config(size: EmbeddedPolicy, tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:
-    from transformers import Qwen3Config
+def make_config(
+    size: EmbeddedPolicy, tokenizer: PreTrainedTokenizerFast
+) -> Qwen3Config | Qwen3MoeConfig:
+    from transformers import Qwen3Config, Qwen3MoeConfig
 
-    return Qwen3Config(
+    experts: dict[str, Any] = {
+        "num_experts": size.experts,
+        "num_experts_per_tok": size.experts_per_token,
+        "moe_intermediate_size": size.intermediate,
+        "norm_topk_prob": True,
+    }
+    kind, extra = (Qwen3MoeConfig, experts) if size.experts else (Qwen3Config, {})
+    return kind(
         vocab_size=len(tokenizer),
         hidden_size=size.hidden,
         intermediate_size=size.intermediate,
@@ -73,6 +82,7 @@ def make_config(size: EmbeddedPolicy, tokenizer: PreTrainedTokenizerFast) -> Qwe
         eos_token_id=SPECIAL.index(END),
         bos_token_id=None,
         dtype="float32",
+        **extra,
     )
 
 
@@ -81,8 +91,8 @@ def check_size(n_parameters: int) -> None:
     if n_parameters > MAX_PARAMETERS:
         raise UserError(
             f"the sizes under 'embedded' make a policy of {n_parameters:,} parameters, at most "
-            f"{MAX_PARAMETERS:,} are meant: lower embedded.layers, embedded.hidden or "
-            "embedded.intermediate, or give your own model=DIRECTORY"
+            f"{MAX_PARAMETERS:,} are meant: lower embedded.layers, embedded.hidden, "
+            "embedded.intermediate or embedded.experts, or give your own model=DIRECTORY"
         )
 
 
@@ -93,14 +103,14 @@ def make_embedded(directory: Path, size: EmbeddedPolicy, seed: int) -> int:
         UserError: the sizes make a policy of more than MAX_PARAMETERS.
     """
     import torch
-    from transformers import GenerationConfig, Qwen3ForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     tokenizer = make_tokenizer(size.max_tokens)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen3ForCausalLM(make_config(size, tokenizer))
+        model = AutoModelForCausalLM.from_config(make_config(size, tokenizer))
     n_parameters = model.num_parameters()
     check_size(n_parameters)
     model.generation_config = GenerationConfig(

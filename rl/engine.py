@@ -17,6 +17,7 @@ from rl.answers import EngineError, Malformed, read_completions, read_scores
 from rl.config import Recipe
 from rl.pace import Meter, Pace
 from rl.places import Places
+from rl.routes import Experts
 from rl.schedule import server_of
 from rl.types import Completion
 
@@ -81,7 +82,14 @@ class Deadline:
 class Engine:
     """All rollout servers of a run. Use as an async context manager; not shared between loops."""
 
-    def __init__(self, urls: Sequence[str], api_key: str, recipe: Recipe) -> None:
+    def __init__(
+        self, urls: Sequence[str], api_key: str, recipe: Recipe, experts: Experts | None = None
+    ) -> None:
+        """
+        Args:
+            experts: of the policy, where answers have to say which of them computed them.
+        """
+        self._experts = experts
         self.urls = tuple(url.rstrip("/") for url in urls)
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._deadline_s = recipe.rollout.deadline_s
@@ -185,12 +193,17 @@ class Engine:
         """
         server = server_of(index, len(self.urls))
         request = {"token_ids": prompt, "sampling_params": _parameters(sampling, seed)}
+        if self._experts is not None:
+            # vLLM returns experts only with its prefix cache switched on, which would change bits.
+            request["sampling_params"]["skip_reading_prefix_cache"] = True
         async with self._places[server].take(sampling.n, order):
             with self._meter.busy(server):
                 found = await self._generate(
                     self.urls[server],
                     request,
-                    lambda answer: read_completions(answer, sampling.n, sampling.max_new_tokens),
+                    lambda answer: read_completions(
+                        answer, sampling.n, sampling.max_new_tokens, len(prompt), self._experts
+                    ),
                     deadline,
                 )
         self._meter.sampled(sum(len(completion.tokens) for completion in found))

@@ -152,6 +152,7 @@ def evaluate(model: str, path: Path | None, overrides: Sequence[str]) -> int:
     _refuse_to_evaluate_another(overrides)
     # The stored recipe of a run names that run's directory, where an evaluation must not write.
     fixed = [f"model={json.dumps(str(checkpoint or model))}", "sft=null", "run_dir=null"]
+    fixed.append("moe.routing=learner")  # nothing is replayed: no server has to say its experts
     recipe = load_recipe(path, [*fixed, *overrides], profile=hardware.kind)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     run_dir = Path(recipe.run_dir or f"runs/eval-{Path(model).name}-{stamp}").absolute()

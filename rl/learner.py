@@ -22,8 +22,10 @@ from rl.frozen import FrozenPolicies
 from rl.microbatch import MicroBatch, Share, plan, sequence_answers, sequence_lengths
 from rl.model_files import check_heads
 from rl.objective import Bonus, contribution, distances
+from rl.packed_model import in_checkpoint_names
 from rl.ranks import Command, Ranks
 from rl.ratio import mismatch
+from rl.routes import read_experts, replayed_experts
 from rl.sequence_parallel import SequenceParallel
 from rl.types import Update
 from rl.value_learner import Lesson, OwnTrunk, SharedTrunk
@@ -67,6 +69,9 @@ class Learner:
         settings = recipe.learner
         check_heads(Path(model_path), settings.sequence_parallel)
         self._recipe = recipe
+        self._has_experts = read_experts(model_path) is not None
+        replayed = replayed_experts(model_path, recipe)
+        self._routes_per_token = 0 if replayed is None else replayed.per_row
         self.model_path = Path(model_path)
         self.version = 0  # of the weights held: updates since the starting policy
         cores = len(os.sched_getaffinity(0))
@@ -99,6 +104,11 @@ class Learner:
         """
         if batch.n_tokens < 1:
             raise ValueError("an update needs at least one sampled token (n_tokens is 0)")
+        if self._routes_per_token and len(batch.tokens) and batch.routes is None:
+            raise LearnerError(
+                "the answers do not say which experts computed them, which moe.routing: replay "
+                "needs: set moe.routing=learner"
+            )
         numbers = len(batch.tokens), batch.denominator, batch.n_tokens
         self._ranks.announce(Command.UPDATE, *numbers)
         return self._update(batch, *numbers)
@@ -114,7 +124,7 @@ class Learner:
         return self._logprobs(torch.tensor(tokens), shared)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and whole tensor of every weight, under the names of the Hugging Face model.
+        """Name and whole tensor of every weight, under the names of the Hugging Face checkpoint.
 
         With `lora` those of the adapter, as rl/lora.py says. Tied weights come once. The tensors
         are the live ones: copy what must outlast the next update. Run it to its end: under ZeRO-3
@@ -122,6 +132,8 @@ class Learner:
         """
         if self._split_weights:
             self._ranks.announce(Command.WEIGHTS)
+        if self._has_experts and self._recipe.lora is None:
+            return in_checkpoint_names(self._model, self._weights())
         return self._weights()
 
     @property
@@ -197,7 +209,9 @@ class Learner:
     def _update(self, batch: Batch | None, length: int, denominator: int, n_tokens: int) -> Update:
         step = self.version + 1
         with self._ranks.waiting(f"update {step}"):
-            batch = self._ranks.share_batch(batch, length, denominator, n_tokens)
+            batch = self._ranks.share_batch(
+                batch, length, denominator, n_tokens, self._routes_per_token
+            )
             lengths = sequence_lengths(batch)
             settings = self._recipe.learner
             sharing = self._sharing
@@ -272,8 +286,8 @@ class Learner:
             alone = self._critic_alone(self.version + 1)
             logprobs, entropies, values = self._critic.forward(micro, rewarded, alone)
         else:
-            part = self._sharing.part(micro)
-            own = self._engine(*part, self._recipe.rollout.temperature, rewarded)
+            part, routes = self._sharing.part(micro), self._sharing.routes(micro)
+            own = self._engine(*part, self._recipe.rollout.temperature, rewarded, routes)
             logprobs, entropies = (self._sharing.whole(each, micro) for each in own)
         out = contribution(
             self._recipe.algorithm,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from rl.attention import Segments, segments
 from rl.batch import Batch
@@ -27,6 +28,7 @@ class MicroBatch(NamedTuple):
     weights: Tensor  # [N] float32
     sequence: Tensor  # [N] int64: which answer of this pass, from 0 without gaps
     source: Tensor  # [N] int64: where in the batch
+    routes: Tensor | None = None  # [T, layers * experts per token] uint8
 
     @property
     def inputs(self) -> tuple[Tensor, Tensor, Segments, Tensor, Tensor]:
@@ -108,6 +110,7 @@ def take(
         tokens=torch.cat([micro.tokens, nothing]),
         positions=torch.cat([micro.positions, nothing]),
         segments=segments(own + [1] * missing),
+        routes=None if micro.routes is None else pad(micro.routes, (0, 0, 0, missing)),
     )
 
 
@@ -135,6 +138,7 @@ def _laid_out(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBa
         weights=batch.weights[source],
         sequence=sequence,
         source=source,
+        routes=None if batch.routes is None else batch.routes[index],
     )
 
 
@@ -164,8 +168,8 @@ def to_device(micro: MicroBatch, device: torch.device) -> MicroBatch:
         pad=None if plan.pad is None else plan.pad.to(device),
         unpad=None if plan.unpad is None else plan.unpad.to(device),
     )
-    tensors = [x.to(device) if isinstance(x, Tensor) else moved for x in micro]
-    return MicroBatch(*tensors)  # pyright: ignore[reportArgumentType]
+    tensors = {k: x.to(device) for k, x in micro._asdict().items() if isinstance(x, Tensor)}
+    return micro._replace(**tensors, segments=moved)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from torch.nn.functional import linear
 
 from rl.attention import Segments
 from rl.packed_model import PackedPolicy, hidden_states
+from rl.routes import Experts
 
 
 class ValueHead(nn.Linear):
@@ -47,8 +48,8 @@ class PackedCritic(nn.Module):
 class PackedPolicyWithValues(PackedPolicy):
     """The policy with a value head beside its own, which is no part of `model`."""
 
-    def __init__(self, model: Any, logits_mib: int) -> None:
-        super().__init__(model, logits_mib)
+    def __init__(self, model: Any, logits_mib: int, experts: Experts | None) -> None:
+        super().__init__(model, logits_mib, experts)
         self.value_head = ValueHead(model.config.get_text_config().hidden_size, model.dtype)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -60,6 +61,7 @@ class PackedPolicyWithValues(PackedPolicy):
         targets: Tensor,
         temperature: float,
         entropy_gradient: bool = False,
+        routes: Tensor | None = None,
         with_values: bool = False,
         frozen: bool = False,
     ) -> tuple[Tensor, ...]:
@@ -69,7 +71,7 @@ class PackedPolicyWithValues(PackedPolicy):
         Args:
             frozen: the values have no gradient but that of their head.
         """
-        hidden = hidden_states(self.model.base_model, tokens, positions, segments, rows)
+        hidden = self.hidden(tokens, positions, segments, rows, routes)
         head = self.model.get_output_embeddings()
         found = head(hidden, targets, temperature, entropy_gradient)
         if not with_values:

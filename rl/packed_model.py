@@ -1,6 +1,6 @@
 """A Hugging Face model made into: packed tokens in, log-probabilities of the trained ones out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from rl.attention import NAME as PACKED_ATTENTION
 from rl.attention import Segments, select_rows
 from rl.entropy import entropies
 from rl.errors import UserError
+from rl.replay import Replay
+from rl.routes import Experts
 
 LOGITS_MIB = 1024
 
@@ -91,10 +93,17 @@ def _in_parts(
 class PackedPolicy(nn.Module):
     """A causal language model as the learner sees it: packed tokens in, log-probabilities out."""
 
-    def __init__(self, model: Any, logits_mib: int = LOGITS_MIB) -> None:
+    def __init__(
+        self, model: Any, logits_mib: int = LOGITS_MIB, experts: Experts | None = None
+    ) -> None:
+        """
+        Args:
+            experts: those of the model, where its routers are to take the sampler's choice.
+        """
         super().__init__()
         LogprobHead.replace(model, logits_mib)
         self.model = model
+        self._replay = None if experts is None else Replay(model, experts)
 
     def forward(
         self,
@@ -105,14 +114,28 @@ class PackedPolicy(nn.Module):
         targets: Tensor,  # [N] int64: the tokens predicted there
         temperature: float,
         entropy_gradient: bool = False,
+        routes: Tensor | None = None,  # [T, layers * experts per token] uint8; None: its own
     ) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the targets, and entropies there, see `LogprobHead`.
 
         Both [N] float32, nats. The head is applied to the N rows only.
         """
-        hidden = hidden_states(self.model.base_model, tokens, positions, segments, rows)
+        hidden = self.hidden(tokens, positions, segments, rows, routes)
         head = self.model.get_output_embeddings()
         return head(hidden, targets, temperature, entropy_gradient)
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        segments: Segments,
+        rows: Tensor,
+        routes: Tensor | None,
+    ) -> Tensor:
+        """[N, hidden], of the N rows; the arguments are those of `forward`."""
+        if self._replay is not None:
+            self._replay.set(routes)
+        return hidden_states(self.model.base_model, tokens, positions, segments, rows)
 
 
 def hidden_states(
@@ -153,6 +176,20 @@ def load_model(model_path: str, dtype: str, activation_checkpointing: bool) -> A
     return model
 
 
+def in_checkpoint_names(
+    model: Any, weights: Iterable[tuple[str, Tensor]]
+) -> Iterator[tuple[str, Tensor]]:
+    """The weights of a model with experts as its checkpoints hold them, which servers expect.
+
+    transformers keeps the experts of a layer in one tensor, checkpoints each by itself. The tensors
+    given are views of those taken.
+    """
+    from transformers.core_model_loading import revert_weight_conversion
+
+    for name, weight in weights:
+        yield from revert_weight_conversion(model, {name: weight}).items()
+
+
 def _refuse_what_packing_breaks(model_path: str, config: Any) -> None:
     text = config.get_text_config()
     layers = set(getattr(text, "layer_types", None) or ["full_attention"])
@@ -165,5 +202,5 @@ def _refuse_what_packing_breaks(model_path: str, config: Any) -> None:
 def _cannot_pack(model_path: str, why: list[str]) -> ModelError:
     return ModelError(
         f"model {model_path}: cannot be trained packed, it is not plain attention with a plain "
-        f"output layer: {', '.join(why)}. Take a Llama, Qwen2 or Qwen3 model"
+        f"output layer: {', '.join(why)}. Take a Llama, Qwen2, Qwen3 or Qwen3-MoE model"
     )

@@ -15,6 +15,7 @@ from rl.errors import UserError
 from rl.formula import critic_formula, formula
 from rl.hardware import Hardware
 from rl.model_files import check_heads, count_parameters, local_model
+from rl.routes import read_experts
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MOVED = {
@@ -39,7 +40,10 @@ def n_parameters(recipe: Recipe) -> int | None:
     if recipe.model == "embedded":
         e = recipe.embedded
         attention = e.hidden * HEAD_DIM * (2 * e.heads + 2 * e.kv_heads) + 2 * HEAD_DIM
-        per_layer = attention + 3 * e.hidden * e.intermediate + 2 * e.hidden
+        feed_forward = 3 * e.hidden * e.intermediate
+        if e.experts:
+            feed_forward = e.experts * (feed_forward + e.hidden)  # a row of the router for each
+        per_layer = attention + feed_forward + 2 * e.hidden
         vocabulary = 256 + len(SPECIAL) + len(WHOLE_WORDS)
         return e.layers * per_layer + (vocabulary + 1) * e.hidden
     return count_parameters(Path(recipe.model).expanduser()) or None
@@ -195,6 +199,15 @@ def _lines(
         + "before and after",
         f"disk        about {checkpoints + sampled * 2e-6:.1f} GiB for checkpoints and samples",
     ]
+    experts = _experts(recipe)
+    if experts is not None:
+        count, per_token = experts
+        chosen = "the sampler chose" if recipe.moe.routing == "replay" else "its own router chooses"
+        lines.insert(
+            1,
+            f"experts     {per_token} of {count} per token and layer; the learner takes those that "
+            f"{chosen} (moe.routing: {recipe.moe.routing})",
+        )
     if recipe.sft is not None:
         source = recipe.sft.data or "the environments"
         lines.insert(
@@ -203,6 +216,15 @@ def _lines(
             "(none with sft=null)",
         )
     return [*lines, *_warnings(recipe, hardware)]
+
+
+def _experts(recipe: Recipe) -> tuple[int, int] | None:
+    """In a layer, and for a token; None where the policy is dense, or not on this machine."""
+    if recipe.model == "embedded":
+        size = recipe.embedded
+        return (size.experts, size.experts_per_token) if size.experts else None
+    found = read_experts(recipe.model)
+    return found and (found.count, found.per_token)
 
 
 def _shared_passes(recipe: Recipe) -> str:

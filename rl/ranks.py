@@ -118,7 +118,12 @@ class Ranks:
         return bytes(self.share(torch.frombuffer(data, dtype=torch.uint8)).tolist()).decode()
 
     def share_batch(
-        self, batch: Batch | None, length: int, denominator: int, n_tokens: int
+        self,
+        batch: Batch | None,
+        length: int,
+        denominator: int,
+        n_tokens: int,
+        routes_per_token: int = 0,
     ) -> Batch:
         """Rank 0's batch of `length` tokens to every rank; the others pass None."""
         if self.world_size == 1 and batch is not None:
@@ -135,6 +140,12 @@ class Ranks:
             )
         self.share(whole)
         self.share(real)
+        routes = None
+        if routes_per_token:
+            routes = batch.routes if batch is not None else None
+            if routes is None:
+                routes = torch.zeros(length, routes_per_token, dtype=torch.uint8)
+            self.share(routes)
         tokens, positions, mask, answers = whole
         logprobs, advantages, weights, rewards = real
         return Batch(
@@ -148,6 +159,7 @@ class Ranks:
             denominator=denominator,
             n_tokens=n_tokens,
             answers=answers,
+            routes=routes,
         )
 
     def reduce(self, sums: Tensor, maxima: Tensor) -> tuple[list[float], list[float]]:

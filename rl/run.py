@@ -34,6 +34,7 @@ from rl.load import read_resolved
 from rl.metrics import sample_rows
 from rl.record import RunDirectory, Trackers
 from rl.rollouts import Rollouts
+from rl.routes import replayed_experts
 from rl.selftest import selftest
 from rl.tasks import Tasks
 from rl.train import Run, Stopped, train
@@ -120,9 +121,10 @@ async def wired(
             learner.load(newest)
             events.say(f"resuming after step {learner.version}")
         directory.rewind(learner.version)
+        key, experts = os.environ["ASSAY_API_KEY"], replayed_experts(arguments.model, recipe)
         with ThreadPoolExecutor(1, "learner") as learning:
             async with (
-                Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
+                Engine(arguments.servers, key, recipe, experts) as engine,
                 _pool(recipe, directory) as pool,
                 _second_pool(recipe, directory) as second_pool,
             ):

@@ -60,6 +60,13 @@ class SequenceParallel:
             micro.targets[own],
         )
 
+    def routes(self, micro: MicroBatch) -> Tensor | None:
+        """The experts of this rank's tokens: [T / size, layers * experts per token] uint8."""
+        if micro.routes is None:
+            return None
+        width = len(micro.routes) // self.size
+        return micro.routes.narrow(0, self.index * width, width)
+
     def whole(self, own: Tensor, micro: MicroBatch) -> Tensor:
         """[n, ...], a value for each row of this rank's part -> [N, ...], for each row of the pass.
 

@@ -6,9 +6,12 @@ Knows neither torch nor vLLM: the supervisor calls it.
 import json
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from rl.config import Recipe
+from rl.hardware import installed_for
+from rl.routes import replayed_experts
 
 SERVED_NAME = "policy"
 PLUGIN = "assay_weights"  # the entry point of rl/weights_plugin.py in pyproject.toml
@@ -26,6 +29,9 @@ def server_command(
 
     Returns:
         argv and environment variables.
+
+    Raises:
+        UserError: the recipe replays the experts of a model whose experts cannot be replayed.
     """
     engine = recipe.engine
     options: dict[str, str | int | float | bool] = {
@@ -59,6 +65,8 @@ def server_command(
         options["kv-cache-memory-bytes"] = int(engine.kv_cache_gib * 2**30)
     if engine.eager:
         options["enforce-eager"] = True
+    if replayed_experts(model, recipe) is not None:
+        options |= _telling_experts()
     # Later arguments win, so that a recipe can overrule every choice made here.
     argv = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     argv += _arguments(options) + _arguments(engine.extra_args)
@@ -67,6 +75,18 @@ def server_command(
         # vLLM compiles the counting of log-probability ranks even then, with a C++ compiler.
         environment["TORCHDYNAMO_DISABLE"] = "1"
     return argv, environment
+
+
+def _telling_experts() -> dict[str, str | int | float | bool]:
+    """What makes a server say which experts it chose."""
+    if installed_for(version("torch")) == "gpu":
+        # vLLM takes the one only with the other; rl/engine.py asks every time not to use it.
+        return {"enable-return-routed-experts": True, "enable-prefix-caching": True}
+    return {
+        "worker-cls": "rl.routes_worker.RoutesWorker",
+        "scheduler-cls": "rl.routes_worker.RoutesScheduler",
+        "async-scheduling": False,
+    }
 
 
 def _arguments(options: dict[str, str | int | float | bool]) -> list[str]:

@@ -50,6 +50,9 @@ class Completion:
     stop: Stop
     spans: tuple[Span, ...]  # in order; a token outside of them was put in, not sampled
     chunks: tuple[Chunk, ...] = ONE_CHUNK  # in order, the first at 0
+    # The experts that computed prompt and answer but for its last token, which nothing was computed
+    # from: [prompt + L - 1, layers, experts per token], a byte each. Empty where none are replayed.
+    routes: bytes = b""
 
     @property
     def n_sampled(self) -> int:

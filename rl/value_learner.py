@@ -192,7 +192,12 @@ class SharedTrunk(ValueLearner):
         """[N] each: log-probabilities, entropies, values; frozen: these teach only their head."""
         temperature = self._recipe.rollout.temperature
         return self.engine(
-            *micro.inputs, temperature, entropy_gradient, with_values=True, frozen=frozen
+            *micro.inputs,
+            temperature,
+            entropy_gradient,
+            micro.routes,
+            with_values=True,
+            frozen=frozen,
         )
 
     def joined(

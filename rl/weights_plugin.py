@@ -24,12 +24,14 @@ from vllm.distributed.weight_transfer.base import (
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
+from vllm.model_executor.layers.fused_moe import RoutedExperts
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader import get_model_loader
 from vllm.model_executor.model_loader.reload import (
     finalize_layerwise_reload,
     initialize_layerwise_reload,
 )
+from vllm.platforms import current_platform
 
 from rl import lora
 
@@ -118,11 +120,24 @@ class FileWeightTransferEngine(WeightTransferEngine[FileInit, FileUpdate]):
             raise ValueError(f"weight update refused, nothing was changed: {mistakes}")
         else:
             whole = weights.items()
+        self._forget_expert_kernels()
         initialize_layerwise_reload(self.model)
         self.model.load_weights(whole)  # type: ignore[operator]
         finalize_layerwise_reload(self.model, self.model_config)
         if tied:
             self._repack_output_layer()
+
+    def _forget_expert_kernels(self) -> None:
+        """Let experts be packed again, as when the model was loaded first.
+
+        On CPUs vLLM multiplies by packed copies here, too, and packs them only where it makes a new
+        kernel: with the old one it would read the new weights in the wrong layout (vLLM 0.32).
+        """
+        if not current_platform.is_cpu():
+            return
+        for module in self.model.modules():
+            if isinstance(module, RoutedExperts):
+                module.quant_method.moe_kernel = None
 
     def _merged(self, tensors: dict[str, Tensor]) -> Iterable[tuple[str, Tensor]]:
         """The starting weights with an adapter in them.

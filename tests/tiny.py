@@ -33,6 +33,25 @@ def tiny_model(directory: Path, architecture: str = "Qwen3", **changes: Any) -> 
     return directory
 
 
+def tiny_experts(directory: Path) -> Path:
+    """The same with four experts in each layer, of which each token takes two."""
+    return tiny_model(
+        directory,
+        "Qwen3Moe",
+        moe_intermediate_size=64,
+        num_experts=4,
+        num_experts_per_tok=2,
+        norm_topk_prob=True,
+    )
+
+
+def routed(batch: Batch, seed: int) -> Batch:
+    """The batch with experts chosen at random for it, as many as `tiny_experts` has."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.rand(len(batch.tokens), 2, 4, generator=generator)
+    return batch._replace(routes=scores.topk(2).indices.flatten(1).to(torch.uint8))
+
+
 def learner_recipe(
     temperature: float = 1.0,
     algorithm: dict[str, Any] | None = None,

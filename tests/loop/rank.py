@@ -34,9 +34,9 @@ def run_ranks(
     """What rank 0 answers to each of `steps`; every process is gone afterwards.
 
     Args:
-        steps: ["update", seed, n_sequences, advantage, weights, in_chunks], ["digest"],
-            ["logprobs", tokens], ["weights"], ["save", directory], ["load", directory],
-            ["limit", bytes].
+        steps: ["update", seed, n_sequences, advantage, weights, in_chunks], ["routed", and the
+            same], ["digest"], ["logprobs", tokens], ["weights"], ["save", directory],
+            ["load", directory], ["limit", bytes].
         follower: "follow", or what ranks above 0 do in its place: "die", "sleep", "stall".
     """
     with socket.socket() as free, tempfile.TemporaryDirectory() as temporary:
@@ -117,18 +117,23 @@ def main() -> None:
     learner.close()
 
 
+def told(update: Any) -> dict[str, Any]:
+    return {**update._asdict(), "critic": update.critic and update.critic._asdict()}
+
+
 def do(learner: Any, name: str, arguments: list[Any]) -> Any:
     import torch
 
     from rl.checkpoint import save_checkpoint
     from rl.errors import UserError
-    from tests.tiny import random_batch
+    from tests.tiny import random_batch, routed
 
     try:
         match name:
             case "update":
-                found = learner.update(random_batch(*arguments))
-                return {**found._asdict(), "critic": found.critic and found.critic._asdict()}
+                return told(learner.update(random_batch(*arguments)))
+            case "routed":
+                return told(learner.update(routed(random_batch(*arguments), arguments[0])))
             case "logprobs":
                 return learner.logprobs(*arguments)
             case "digest":
