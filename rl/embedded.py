@@ -66,6 +66,7 @@ def make_config(
         "moe_intermediate_size": size.intermediate,
         "norm_topk_prob": True,
     }
+    kind: Any
     kind, extra = (Qwen3MoeConfig, experts) if size.experts else (Qwen3Config, {})
     return kind(
         vocab_size=len(tokenizer),

@@ -49,7 +49,7 @@ class RoutesWorker(CPUWorker):
 
     @torch.inference_mode()
     def sample_tokens(self, grammar_output: Any) -> Any:
-        output = super().sample_tokens(grammar_output)
+        output: Any = super().sample_tokens(grammar_output)
         output.aux_output_connector_output = self._routes()
         return output
 

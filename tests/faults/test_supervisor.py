@@ -32,6 +32,8 @@ if asked:
 STEP = (
     '{"kind": "step", "step": 1, "reward": 0.5, "signal_fraction": 1.0, "truncated_fraction": 0.0,'
     ' "response_tokens": {"sum": 9}, "n_trained_tokens": 9, "mismatch_kl": 0.0,'
+    ' "masked_fraction": 0.0, "prob_diff_max": 0.0, "pace": {"servers_idle_fraction": 0.0,'
+    ' "learner_idle_fraction": 0.0, "sampled_tokens_per_s": 9.0},'
     ' "time": {"sample_s": 1.0, "learn_s": 1.0}}'
 )
 WAIT = '{"kind": "wait", "reason": "the weather", "deadline_s": 60}'

@@ -121,7 +121,7 @@ def test_equal_rewards_give_zeros_and_not_nan(name):
     assert OF_A_GROUP[name](torch.ones(4)).tolist() == [0.0] * 4
 
 
-@pytest.mark.parametrize("name", OF_A_GROUP)
+@pytest.mark.parametrize("name", sorted(OF_A_GROUP.keys() - {"none"}))
 def test_a_lone_rollout_has_no_baseline(name):
     with pytest.raises(ValueError, match="at least 2 rollouts, got 1"):
         OF_A_GROUP[name](torch.ones(1))

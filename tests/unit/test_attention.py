@@ -223,7 +223,7 @@ def test_models_that_packing_would_get_wrong_are_refused(tmp_path, architecture,
 
     config = getattr(transformers, f"{architecture}Config")(**changes)
     config.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=f"{said}.*Take a Llama, Qwen2 or Qwen3 model"):
+    with pytest.raises(ModelError, match=f"{said}.*Take a Llama, Qwen2, Qwen3 or Qwen3-MoE model"):
         load_model(str(tmp_path), "float32", False)
 
 
