@@ -27,7 +27,7 @@ from benchmarks.harness import (
     starting_policy,
     write_recipe,
 )
-from rl.config import EmbeddedPolicy
+from rl.sections import EmbeddedPolicy
 
 LARGER = {  # 77 M parameters with the embedded policy's vocabulary
     "hidden_size": 768,

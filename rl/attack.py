@@ -16,11 +16,12 @@ from envs.base import EnvError
 from envs.opened import opened_files
 from envs.registry import make_env
 from rl.children import ChildDied
-from rl.config import EnvSpec, Recipe, Verify
+from rl.config import Recipe
 from rl.errors import UserError
 from rl.hardware import find_hardware
 from rl.load import load_recipe
 from rl.plan import isolation_of
+from rl.sections import EnvSpec, Verify
 from rl.supervisor import Supervisor
 from verifiers.attack.report import Report, table
 from verifiers.pool import VerifierStartError

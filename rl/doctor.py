@@ -6,23 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl.children import ChildDied
-from rl.config import (
-    Alarms,
-    Checkpoint,
-    EmbeddedPolicy,
-    Engine,
-    EnvSpec,
-    Evaluation,
-    Learner,
-    Recipe,
-    Rollouts,
-    Weights,
-)
+from rl.config import Recipe, Rollouts
 from rl.errors import UserError
 from rl.hardware import Hardware, find_hardware
 from rl.launch import prepare, starting_policy
+from rl.learner_section import Learner, Weights
 from rl.plan import make_plan
 from rl.progress import Progress
+from rl.sections import Alarms, Checkpoint, EmbeddedPolicy, Engine, EnvSpec, Evaluation
 from rl.supervisor import Supervisor
 from verifiers.sandbox import STRENGTHS, Sandbox, TooWeak
 

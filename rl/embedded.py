@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rl.config import EmbeddedPolicy
 from rl.errors import UserError
+from rl.sections import EmbeddedPolicy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3MoeConfig

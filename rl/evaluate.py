@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rl.config import Evaluation, Recipe
+from rl.config import Recipe
 from rl.engine import Sampling
 from rl.rollouts import Rollouts
+from rl.sections import Evaluation
 from rl.statistics import Estimate, mean_over_problems, pass_at_k
 from rl.tasks import Drawn
 from rl.types import Group, Stop

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rl.config import Lora
 from rl.errors import UserError
+from rl.learner_section import Lora
 
 NAME = "default"  # of the one adapter, in the names of peft's modules
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"

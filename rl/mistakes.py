@@ -12,8 +12,9 @@ from pydantic_core import ErrorDetails
 
 from envs.base import Env, EnvError
 from envs.registry import make_env
-from rl.config import EnvSpec, Recipe
-from rl.schema import Clash
+from rl.config import Recipe
+from rl.schema import Clash, Clashes
+from rl.sections import EnvSpec
 
 Path_ = tuple[str, ...]  # of keys, from the top of the recipe
 
@@ -122,15 +123,19 @@ def _schema_mistakes(error: ValidationError, source: Source) -> list[str]:
         while path and _section(path[:-1]) is None and path not in source.origin:
             path = path[:-1]
         found.setdefault((path, repr(details["input"])), []).append(details)
-    return [_explain(path, errors, source) for (path, _), errors in found.items()]
+    return [line for (path, _), each in found.items() for line in _explain(path, each, source)]
 
 
-def _explain(path: Path_, errors: list[ErrorDetails], source: Source) -> str:
+def _explain(path: Path_, errors: list[ErrorDetails], source: Source) -> list[str]:
     first = errors[0]
-    clash = first.get("ctx", {}).get("error")
-    if isinstance(clash, Clash):
-        return f"{source.culprit([(*path, *key.split('.')) for key in clash.keys])}: {clash}"
-    return f"{source.where(path)}: {'.'.join(path)}: {_sentence(path, errors, first)}"
+    error = first.get("ctx", {}).get("error")
+    clashes = error.found if isinstance(error, Clashes) else [error]
+    if all(isinstance(clash, Clash) for clash in clashes):
+        return [
+            f"{source.culprit([(*path, *key.split('.')) for key in clash.keys])}: {clash}"
+            for clash in clashes
+        ]
+    return [f"{source.where(path)}: {'.'.join(path)}: {_sentence(path, errors, first)}"]
 
 
 def _sentence(path: Path_, errors: list[ErrorDetails], first: ErrorDetails) -> str:

@@ -1,6 +1,6 @@
 """What a verdict is worth: the recipe's policy over the verifier's facts."""
 
-from rl.config import Reward
+from rl.sections import Reward
 from verifiers.verdict import Outcome, Verdict
 
 

@@ -1,5 +1,6 @@
 """What the sections of a recipe are made of: bounded numbers, and mistakes between keys."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +27,14 @@ class Clash(ValueError):
     def __init__(self, message: str, *keys: str) -> None:
         super().__init__(message)
         self.keys = keys
+
+
+class Clashes(ValueError):
+    """All that a section finds among its parts."""
+
+    def __init__(self, found: Sequence[Clash]) -> None:
+        super().__init__("; ".join(map(str, found)))
+        self.found = found
 
 
 class Section(BaseModel):

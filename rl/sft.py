@@ -20,8 +20,9 @@ from envs.base import Message, Task
 from envs.registry import make_env
 from rl import chat
 from rl.answering import Answering, cut, pieces
-from rl.config import Recipe, Sft
+from rl.config import Recipe
 from rl.errors import UserError
+from rl.sections import Sft
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from envs.base import Env, NoTasks, Task
 from envs.registry import make_env
-from rl.config import EnvSpec, Recipe
+from rl.config import Recipe
+from rl.sections import EnvSpec
 
 
 class Drawn(NamedTuple):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from rl.children import Child, start, stop
-from rl.config import EmbeddedPolicy, Recipe
+from rl.config import Recipe
 from rl.embedded import make_embedded
+from rl.sections import EmbeddedPolicy
 from rl.server import server_command
 from rl.supervisor import free_ports
 

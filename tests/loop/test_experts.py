@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from rl.attention import segments
-from rl.config import EmbeddedPolicy
 from rl.embedded import make_embedded
 from rl.engine import Engine, Sampling
 from rl.loss import clip
 from rl.packed_model import PackedPolicy, in_checkpoint_names, load_model
 from rl.routes import Experts, read_experts, replayed_experts
+from rl.sections import EmbeddedPolicy
 from rl.weights import WeightPublisher
 from tests.loop.conftest import running_server
 from tests.loop.rank import run_ranks

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.config import EnvSpec
+from rl.sections import EnvSpec
 from tests.loop.coin import COINS
 from tests.loop.runs import rows, train
 

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from rl.config import Lora
 from rl.engine import Engine, EngineError, Sampling
+from rl.learner_section import Lora
 from rl.lora import add_adapter, published, scale
 from rl.weights import WeightPublisher, write
 from tests.loop.conftest import Server

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from rl.config import Recipe, Sft
+from rl.config import Recipe
 from rl.errors import UserError
 from rl.policy import Policy, starting_policy
+from rl.sections import Sft
 from rl.sft import demonstrations
 
 ROOT = Path(__file__).parents[2]

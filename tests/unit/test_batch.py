@@ -3,7 +3,8 @@ import torch
 
 from envs.base import Task
 from rl.batch import pack
-from rl.config import Curriculum, Recipe
+from rl.config import Recipe
+from rl.sections import Curriculum
 from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 

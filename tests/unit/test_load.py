@@ -238,6 +238,16 @@ def test_mistakes_of_schema_and_environments_are_told_together(write):
     assert "evaluation.envs.0: unknown environment 'nowhere'" in lines[2]
 
 
+def test_all_keys_that_do_not_go_together_are_told_at_once(write):
+    path = write(RECIPE)
+    with pytest.raises(RecipeError) as error:
+        load_recipe(path, ["critic={}", "evaluation.chunks=4"], profile="cpu")
+    told = str(error.value).splitlines()
+    assert len(told) == 2
+    assert told[0].startswith("override 'critic={}': critic: its values are used by")
+    assert told[1].startswith("override 'evaluation.chunks=4': evaluation.chunks (4) is about")
+
+
 def test_a_warm_start_on_an_environment_without_worked_solutions_is_refused(write):
     own = "envs=[{name: dataset, path: my/data.jsonl}]"
     path = write(RECIPE + "sft: {epochs: 2}\n")

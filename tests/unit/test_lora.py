@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl.config import Lora, Recipe
+from rl.config import Recipe
 from rl.hardware import Gpu, Hardware
+from rl.learner_section import Lora
 from rl.lora import (
     Adapter,
     LoraError,

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from rl.attention import segments
-from rl.config import EmbeddedPolicy
 from rl.embedded import make_embedded
 from rl.errors import UserError
 from rl.packed_model import PackedPolicy, in_checkpoint_names, load_model
 from rl.plan import n_parameters
 from rl.replay import expert_weights
 from rl.routes import REPLAYED, Experts, read_experts, replayed_experts
+from rl.sections import EmbeddedPolicy
 from tests.tiny import VOCABULARY, learner_recipe, tiny_experts, tiny_model
 
 LENGTHS = [40, 30, 30]
