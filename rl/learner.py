@@ -15,20 +15,13 @@ from rl.attention import segments
 from rl.batch import Batch
 from rl.checkpoint import write_model
 from rl.config import Recipe
-from rl.deepspeed_engine import gathered, looking, optimizer_step, start_engine
-from rl.entropy import adapted
-from rl.errors import UserError
-from rl.frozen import FrozenPolicies
-from rl.microbatch import MicroBatch, Share, plan, sequence_answers, sequence_lengths
+from rl.deepspeed_engine import gathered, looking
 from rl.model_files import check_heads
-from rl.objective import Bonus, contribution, distances
+from rl.optimization import LearnerError, Optimization
 from rl.packed_model import in_checkpoint_names
 from rl.ranks import Command, Ranks
-from rl.ratio import mismatch
 from rl.routes import read_experts, replayed_experts
-from rl.sequence_parallel import SequenceParallel
 from rl.types import Update
-from rl.value_learner import Lesson, OwnTrunk, SharedTrunk
 
 GATHER_ELEMENTS = 2**26  # ZeRO-3: so many weights are whole on every rank at once while publishing
 
@@ -39,15 +32,6 @@ LAYOUT = {
     "dtype": "learner.dtype",
     "critic": "critic.trunk",
 }
-
-
-class LearnerError(UserError):
-    """The learner cannot go on."""
-
-
-def learning_rate(step: int, peak: float, warmup_steps: int) -> float:
-    """Of update number `step`, counted from 1: a straight line up to `peak`, then constant."""
-    return peak * min(1.0, step / warmup_steps) if warmup_steps else peak
 
 
 class Learner:
@@ -77,16 +61,9 @@ class Learner:
         cores = len(os.sched_getaffinity(0))
         torch.set_num_threads(settings.threads or max(1, cores // world_size))
         self._ranks = Ranks(rank, world_size, settings.collective_deadline_s)
-        self._frozen = FrozenPolicies(model_path, recipe, self._ranks.device)
-        self._entropy_coef = recipe.algorithm.entropy_coef
-        self._engine = start_engine(model_path, recipe, self._ranks)
+        self._optimization = Optimization(model_path, recipe, self._ranks)
+        self._engine = self._optimization.engine
         self._model: Any = self._engine.module.model
-        self._sharing = SequenceParallel(self._ranks, settings.sequence_parallel)
-        self._critic: OwnTrunk | SharedTrunk | None = None
-        if recipe.critic is not None and recipe.critic.trunk == "own":
-            self._critic = OwnTrunk(model_path, recipe, self._ranks)
-        elif recipe.critic is not None:
-            self._critic = SharedTrunk(self._engine, recipe, self._ranks)
 
     @property
     def rank(self) -> int:
@@ -141,11 +118,11 @@ class Learner:
         """What `save` writes at the least: weights, and of those that are learned a copy and two
         moments in float32."""
         weights = list(self._model.parameters())
-        engines = self._engines(self.model_path)
+        engines = self._optimization.engines(self.model_path)
         trained = [w for _, engine in engines for w in engine.module.parameters()]
         learned = sum(n_elements(w) for w in trained if w.requires_grad)
         own = sum(w.element_size() * n_elements(w) for w in weights) + 12 * learned
-        return own + self._frozen.checkpoint_bytes
+        return own + self._optimization.frozen.checkpoint_bytes
 
     def save(self, directory: Path) -> None:
         """Write the model and the trainer's state into an existing directory.
@@ -175,7 +152,7 @@ class Learner:
             # A follower that is lost already was reported where it was lost.
             with suppress(RuntimeError):
                 self._ranks.announce(Command.STOP)
-        for _, engine in self._engines(self.model_path):
+        for _, engine in self._optimization.engines(self.model_path):
             engine.destroy()
         self._ranks.leave()
 
@@ -212,160 +189,10 @@ class Learner:
             batch = self._ranks.share_batch(
                 batch, length, denominator, n_tokens, self._routes_per_token
             )
-            lengths = sequence_lengths(batch)
-            settings = self._recipe.learner
-            sharing = self._sharing
-            budget = settings.micro_batch_tokens * sharing.size
-            groups = self._ranks.world_size // sharing.size
-            whole = self._recipe.algorithm.takes_answers_whole
-            together = sequence_answers(batch) if whole else None
-            passes = plan(lengths, groups, budget, together)[sharing.group]
-            share = Share(batch, lengths, passes, self._ranks.device, multiple_of=sharing.size)
-            lesson = self._critic and self._critic.judge(share, step)
-            if lesson is not None:
-                share = share.with_advantages(lesson.advantages)
-            sums = torch.zeros(8, dtype=torch.float64, device=self._ranks.device)
-            maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
-            with looking(self._engine) if self._rests(step) else nullcontext():
-                for micro, last in share:
-                    self._engine.set_gradient_accumulation_boundary(last)
-                    self._accumulate(micro, share, lesson, sums, maxima)
-            found, maxima_found = self._ranks.reduce(sums, maxima)
-            loss, clipped, masked, kl, difference, entropy, *guided = found
-            difference_max, ratio_max, prob_diff_max = maxima_found
-            if not torch.tensor([loss, kl]).isfinite().all():
-                raise LearnerError(
-                    f"update {step}: the loss is {loss} and sampler and learner differ by {kl} "
-                    f"nats: the weights diverged (learner.lr={settings.lr:g} is likely too high). "
-                    "Nothing was updated; the last checkpoint is whole"
-                )
-            rates = self._learning_rates(step)
-            limit = settings.max_grad_norm
-            grad_norm = 0.0 if self._rests(step) else optimizer_step(self._engine, rates, limit)
-            learned = None
-            if self._critic is not None and lesson is not None:
-                learned = self._critic.finish(share, lesson, step, grad_norm)
+            update = self._optimization.step(step, batch)
         self.version = step
-        trained = int(batch.loss_mask.sum())
-        per_token = 1 / max(trained, 1)
-        optional = self._optional(guided, per_token)
-        self._adapt(entropy * per_token if trained else None)
-        return Update(
-            version=step,
-            loss=loss,
-            grad_norm=grad_norm,
-            lr=rates[0],
-            clip_fraction=clipped * per_token,
-            masked_fraction=masked * per_token,
-            mismatch_kl=kl * per_token,
-            logprob_diff_mean=difference * per_token,
-            logprob_diff_max=difference_max,
-            ratio_max=ratio_max if trained else 1.0,
-            prob_diff_max=prob_diff_max,
-            n_tokens=n_tokens,
-            n_trained_tokens=trained,
-            n_micro_batches=len(passes),
-            entropy=entropy * per_token,
-            optional=optional,
-            critic=learned,
-        )
-
-    def _accumulate(
-        self,
-        micro: MicroBatch,
-        share: Share,
-        lesson: Lesson | None,
-        sums: Tensor,
-        maxima: Tensor,
-    ) -> None:
-        """One forward and backward pass; its figures are added to `sums` and `maxima` in place."""
-        guides = self._frozen.guides(micro)
-        rewarded = self._entropy_coef > 0
-        values = None
-        if isinstance(self._critic, SharedTrunk):
-            alone = self._critic_alone(self.version + 1)
-            logprobs, entropies, values = self._critic.forward(micro, rewarded, alone)
-        else:
-            part, routes = self._sharing.part(micro), self._sharing.routes(micro)
-            own = self._engine(*part, self._recipe.rollout.temperature, rewarded, routes)
-            logprobs, entropies = (self._sharing.whole(each, micro) for each in own)
-        out = contribution(
-            self._recipe.algorithm,
-            logprobs,
-            micro,
-            share.batch.denominator,
-            guides,
-            self._frozen.teacher_coef,
-            Bonus(self._entropy_coef, entropies) if rewarded else None,
-        )
-        loss = out.loss
-        if isinstance(self._critic, SharedTrunk) and values is not None and lesson is not None:
-            own_loss = loss * 0.0 if self._critic_alone(self.version + 1) else loss
-            loss = self._critic.joined(own_loss, values, micro, lesson, share.batch.n_tokens)
-        if loss.requires_grad:
-            # DeepSpeed takes the mean over ranks; the gradient is a sum over them.
-            self._engine.backward(loss * self._ranks.world_size, scale_wrt_gas=False)
-        found = mismatch(logprobs.detach(), micro.rollout_logprobs, micro.loss_mask)
-        if self._sharing.index == 0:  # the others of its group have the same figures
-            sums += torch.stack(
-                [
-                    out.loss.detach(),
-                    out.clipped,
-                    out.masked,
-                    found.kl_sum,
-                    found.diff_sum,
-                    torch.where(micro.loss_mask, entropies.detach(), 0.0).sum(),
-                    *distances(guides, logprobs.detach(), micro),
-                ]
-            )
-        largest = torch.stack([found.diff_max, found.ratio_max, found.prob_diff_max]).double()
-        torch.maximum(maxima, largest, out=maxima)
-
-    def _optional(self, sums: list[float], per_token: float) -> dict[str, float]:
-        """Figures of the optional parts of the objective, by their names in metrics.jsonl.
-
-        Args:
-            sums: over the step's trained tokens, as `distances` gives them.
-        """
-        reference, teacher = (total * per_token for total in sums)
-        algorithm = self._recipe.algorithm
-        found = {"reference_kl": reference} if algorithm.kl_coef else {}
-        if self._recipe.teacher is not None:
-            found["teacher_kl"] = teacher
-        if algorithm.entropy_coef or algorithm.entropy_target is not None:
-            found["entropy_coef"] = self._entropy_coef
-        return found
-
-    def _adapt(self, entropy: float | None) -> None:
-        """What changes between two updates beside the weights; the same on every rank.
-
-        Args:
-            entropy: of the policy before the update, nats per token; None where it had no tokens.
-        """
-        algorithm = self._recipe.algorithm
-        if algorithm.entropy_target is not None and entropy is not None:
-            self._entropy_coef = adapted(
-                self._entropy_coef, entropy, algorithm.entropy_target, algorithm.entropy_coef_step
-            )
-        if self._frozen.is_reset_due(self.version):
-            self._frozen.reset_reference(self._weights())
-
-    def _critic_alone(self, step: int) -> bool:
-        """Whether only the critic learns in this step."""
-        critic = self._recipe.critic
-        return critic is not None and critic.policy_frozen(step)
-
-    def _rests(self, step: int) -> bool:
-        """Whether nothing in the policy's engine learns: its pass is made to look at it only."""
-        return self._critic_alone(step) and isinstance(self._critic, OwnTrunk)
-
-    def _learning_rates(self, step: int) -> list[float]:
-        """Of the policy, and of the value head where it is in the same engine."""
-        settings, critic = self._recipe.learner, self._recipe.critic
-        before = critic.pretraining_steps if critic else 0
-        lr = learning_rate(max(0, step - before), settings.lr, settings.warmup_steps)
-        rates = [0.0 if self._critic_alone(step) else lr]
-        return [*rates, critic.lr] if critic and critic.trunk == "shared" else rates
+        self._optimization.adapt(update, self._weights())
+        return update
 
     @property
     def _split_weights(self) -> bool:
@@ -423,12 +250,12 @@ class Learner:
                     weights = lora.whole_model(weights, lora.scale(adapter))
                 write_model(directory, self._model, weights, self.model_path)
                 trainer.mkdir()
-                state = {"version": self.version, "entropy_coef": self._entropy_coef}
+                state = {"version": self.version, "entropy_coef": self._optimization.entropy_coef}
                 (trainer / "learner.json").write_text(
                     json.dumps({**state, **self._layout}), encoding="utf-8"
                 )
-                self._frozen.save(trainer)
-            for where, engine in self._engines(trainer):
+                self._optimization.frozen.save(trainer)
+            for where, engine in self._optimization.engines(trainer):
                 engine.save_checkpoint(
                     where, tag="state", exclude_frozen_parameters=adapter is not None
                 )
@@ -448,18 +275,12 @@ class Learner:
                     + f". Or start a new run from its weights: model={trainer.parent}"
                 )
             whole = self._recipe.lora is None  # else the frozen weights are not in it
-            for where, engine in self._engines(trainer):
+            for where, engine in self._optimization.engines(trainer):
                 engine.load_checkpoint(where, tag="state", load_module_strict=whole)
-            self._frozen.load(trainer)
+            self._optimization.frozen.load(trainer)
         self.version = written["version"]
         if self._recipe.algorithm.entropy_target is not None:
-            self._entropy_coef = written["entropy_coef"]
-
-    def _engines(self, trainer: Path) -> list[tuple[Path, Any]]:
-        """DeepSpeed's, and where in a checkpoint each keeps its state."""
-        if isinstance(self._critic, OwnTrunk):
-            return [(trainer, self._engine), (trainer / "critic", self._critic.engine)]
-        return [(trainer, self._engine)]
+            self._optimization.entropy_coef = written["entropy_coef"]
 
     @property
     def _layout(self) -> dict[str, Any]:

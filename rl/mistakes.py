@@ -130,10 +130,11 @@ def _explain(path: Path_, errors: list[ErrorDetails], source: Source) -> list[st
     first = errors[0]
     error = first.get("ctx", {}).get("error")
     clashes = error.found if isinstance(error, Clashes) else [error]
-    if all(isinstance(clash, Clash) for clash in clashes):
+    together = [clash for clash in clashes if isinstance(clash, Clash)]
+    if together:
         return [
             f"{source.culprit([(*path, *key.split('.')) for key in clash.keys])}: {clash}"
-            for clash in clashes
+            for clash in together
         ]
     return [f"{source.where(path)}: {'.'.join(path)}: {_sentence(path, errors, first)}"]
 

@@ -241,7 +241,7 @@ def test_mistakes_of_schema_and_environments_are_told_together(write):
 def test_all_keys_that_do_not_go_together_are_told_at_once(write):
     path = write(RECIPE)
     with pytest.raises(RecipeError) as error:
-        load_recipe(path, ["critic={}", "evaluation.chunks=4"], profile="cpu")
+        load_recipe(path, ["critic={}", "evaluation.chunks=4", "steps=99"], profile="cpu")
     told = str(error.value).splitlines()
     assert len(told) == 2
     assert told[0].startswith("override 'critic={}': critic: its values are used by")
