@@ -182,7 +182,7 @@ def changes(accelerators: Sequence[int] = (64, 1024)) -> Lines:
     """What one decision changes, at max_staleness 4 and 32,768 tokens: tokens/s each."""
     variants: dict[str, tuple[int, dict[str, str]]] = {
         "as it is": (GROUPS, {}),
-        "answers dealt out to the servers, not groups": (GROUPS, {"spread": "answers"}),
+        "groups dealt out to the servers, not answers": (GROUPS, {"spread": "groups"}),
         "an update keeps old keys and values": (GROUPS, {"update": "reuse"}),
         "an update waits for the answers under way": (GROUPS, {"update": "wait"}),
         "batches four times as large": (4 * GROUPS, {}),

@@ -185,7 +185,7 @@ class Engine:
 
         Args:
             seed: of the first answer; each of the others has one more.
-            index: which server: this modulo their number.
+            index: the number of what is dealt out to the servers in turn (rl/schedule.py).
             order: of those who wait for places the lowest gets them first.
 
         Raises:

@@ -224,12 +224,13 @@ class UnderWay:
         return groups
 
     async def _answers(self, index: int, first: int, n: int) -> None:
-        """Answers `first` to `first + n - 1` to one task."""
+        """Answers `first` to `first + n - 1` to one task: a request, which goes to one server."""
+        requests_per_task = self._sampling.n // n
         completions = await self._rollouts.completions(
             self._prompts[index],
             self._drawn[index].seed + first,
             self._sampling._replace(n=n),
-            index,
+            index * requests_per_task + first // n,
             self._deadline,
             self._order,
         )

@@ -17,6 +17,10 @@ def baseline_size(group_size: int) -> int:
     return min(BASELINE, group_size)
 
 
-def server_of(index: int, servers: int) -> int:
-    """The server that samples the answers to task `index` of a batch: the same in every run."""
-    return index % servers
+def server_of(dealt: int, servers: int) -> int:
+    """The server of what is dealt out as number `dealt` of a batch: the same in every run.
+
+    Dealt out are whole groups, or where sampling runs ahead of the learner single answers: then a
+    batch of 128 groups can keep more than 128 servers busy.
+    """
+    return dealt % servers

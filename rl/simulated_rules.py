@@ -23,7 +23,8 @@ class Setup(NamedTuple):
     # or go on as they are, or the update waits for the answers' end.
     update: Literal["recompute", "reuse", "wait"] = "recompute"
     colocated: bool = False  # servers and learner share devices: they do not run at the same time
-    spread: Literal["groups", "answers"] = "groups"  # what is dealt out to the servers in turn
+    # What is dealt out to the servers in turn; None: as Assay does, answers where it runs ahead.
+    spread: Literal["groups", "answers"] | None = None
 
 
 class Rule(Protocol):
@@ -63,11 +64,12 @@ class Paced:
 
     def _batch(self, batch: int) -> list[Answer]:
         setup, answers = self._setup, list[Answer]()
+        spread = setup.spread or ("answers" if setup.max_staleness else "groups")
         for index in range(setup.groups_per_step):
             group = (batch - 1) * setup.groups_per_step + index
             lengths = self._source(group)
             for length in lengths.answers:
-                dealt = index if setup.spread == "groups" else len(answers)
+                dealt = index if spread == "groups" else len(answers)
                 server = server_of(dealt, setup.servers)
                 answers.append(Answer(batch, group, server, lengths.prompt, length))
         self._missing[batch] = len(answers)
