@@ -41,7 +41,9 @@ async def main() -> None:
     arguments = argparse.Namespace(model=recipe.model, servers=[url])
     events = Events(os.open(os.devnull, os.O_WRONLY))
     async with wired(arguments, directory, recipe, events) as run:
+        first = {name: weight.clone() for name, weight in run.learner.weights()}
         await {"plain": plain, "train": train}[mode](run)
+        await run.publisher.publish(first.items(), 0)  # for those who share the server
 
 
 if __name__ == "__main__":
