@@ -179,9 +179,7 @@ def test_answers_under_way_go_on_with_a_new_adapter_and_say_from_where(
             publisher = publisher_of(engine, server)
             long = Sampling(400, 1.0, 4)
             sampling = asyncio.create_task(sample(engine, list(range(N_PROMPTS)), sampling=long))
-            version = 0
-            while not sampling.done():
-                version += 1
+            for version in (1, 2, 3):
                 await publisher.publish(adapter_of(adapted).items(), version)
             groups = await sampling
         spans = [answer.spans for group in groups for answer in group]
