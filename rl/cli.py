@@ -262,18 +262,8 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     )
 
     sandbox = command("sandbox", "run programs for graders on other machines", SANDBOX)
-    sandbox.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    sandbox.add_argument("--port", type=int, default=8900, help="0 for any that is free")
-    sandbox.add_argument(
-        "--sandboxes", type=_count, metavar="N", help="programs at a time (default: one per core)"
-    )
+    _sandbox_arguments(sandbox)
     require_strength(sandbox)
-    sandbox.add_argument(
-        "--memory-mib", type=_count, metavar="MIB", help="most for a program (default: 4096)"
-    )
-    sandbox.add_argument(
-        "--output-mib", type=_count, metavar="MIB", help="most that one may print (default: 16)"
-    )
 
     attack = command("attack", "find out whether an environment can be cheated", ATTACK)
     attack.add_argument("what", help="environment, path/to/file.py:Class, or recipe")
@@ -292,6 +282,30 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     audit.add_argument("run", type=Path, help="run directory")
 
     simulate = command("simulate", "say what another schedule would make of a run", SIMULATE)
+    _simulate_arguments(simulate)
+
+    new_env = command("new-env", "write a new environment to start from", NEW_ENV)
+    new_env.add_argument("name", help="lower-case letters, digits and underscores")
+
+    command("doctor", "check this machine and the stack", DOCTOR)
+    return parser, list(commands.choices)
+
+
+def _sandbox_arguments(sandbox: argparse.ArgumentParser) -> None:
+    sandbox.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    sandbox.add_argument("--port", type=int, default=8900, help="0 for any that is free")
+    sandbox.add_argument(
+        "--sandboxes", type=_count, metavar="N", help="programs at a time (default: one per core)"
+    )
+    sandbox.add_argument(
+        "--memory-mib", type=_count, metavar="MIB", help="most for a program (default: 4096)"
+    )
+    sandbox.add_argument(
+        "--output-mib", type=_count, metavar="MIB", help="most that one may print (default: 16)"
+    )
+
+
+def _simulate_arguments(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument("run", type=Path, help="run directory")
     simulate.add_argument("overrides", nargs="*", default=[], metavar="key.path=value")
     simulate.add_argument(
@@ -300,9 +314,3 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     simulate.add_argument(
         "--colocated", action="store_true", help="servers and learner cannot work at the same time"
     )
-
-    new_env = command("new-env", "write a new environment to start from", NEW_ENV)
-    new_env.add_argument("name", help="lower-case letters, digits and underscores")
-
-    command("doctor", "check this machine and the stack", DOCTOR)
-    return parser, list(commands.choices)

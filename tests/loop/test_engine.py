@@ -197,6 +197,15 @@ def test_published_weights_are_the_ones_that_sample_and_score(
     asyncio.run(run())
 
 
+def went_through_updates(groups: list[list[Completion]]) -> None:
+    """Updates came while answers were under way, and each says in order which sampled it."""
+    spans = [answer.spans for group in groups for answer in group]
+    assert max(len(each) for each in spans) > 1
+    for each in spans:
+        versions = [span.version for span in each]
+        assert versions == sorted(set(versions))
+
+
 def test_answers_under_way_go_on_with_the_new_weights_and_say_from_where(
     server: Server, model: PreTrainedModel
 ) -> None:
@@ -207,11 +216,7 @@ def test_answers_under_way_go_on_with_the_new_weights_and_say_from_where(
             for version in (1, 2, 3):
                 await publisher.publish(model.named_parameters(), version)
             groups = await sampling
-        spans = [answer.spans for group in groups for answer in group]
-        assert max(len(each) for each in spans) > 1
-        for each in spans:
-            versions = [span.version for span in each]
-            assert versions == sorted(set(versions))
+        went_through_updates(groups)
 
     asyncio.run(run())
 
