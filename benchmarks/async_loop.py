@@ -1,11 +1,12 @@
 """Running ahead against taking turns, and updates in flight against updates that wait.
 
 `async` is whole runs of `assay train`: one rollout server and one learner rank with a thread each,
-answers of very unequal length. `in-flight` is a server alone, whose weights are replaced while it
-samples.
+answers of very unequal length, paid at random, so that every one of them is trained on. `in-flight`
+is a server alone, whose weights are replaced while it samples.
 """
 
 import asyncio
+import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from benchmarks.harness import (
     API_KEY,
     LONG,
+    ROOT,
     BenchmarkError,
     Result,
     Row,
@@ -31,19 +33,20 @@ from benchmarks.harness import (
 )
 from benchmarks.sampling import request_of
 from benchmarks.steps import ours
-from rl.broadcast import Named
-from rl.calibrate import fit, measured_column, read_run, simulated_column
-from rl.config import Recipe
-from rl.engine import Deadline, Engine, Sampling, all_or_first_error
 from rl.errors import UserError
-from rl.weights import WeightPublisher
+from rl.recipe.config import Recipe
+from rl.sampling.engine import Deadline, Engine, Sampling, all_or_first_error
+from rl.simulator.calibrate import fit, measured_column, read_run, simulated_column
+from rl.weights.broadcast import Named
+from rl.weights.publisher import WeightPublisher
 
 AHEAD = (1, 4)
 AIM = 1.5
-COUNTED = 8  # steps of a run that are measured
+COUNTED = 20  # steps of a run that are measured
 ONE_CORE_EACH = ("engine.servers=1", "learner.threads=1", "groups_per_step=16")
 # Algorithm and alarms stay those of synchronous runs, so that only the schedule differs.
 SAME_LOSS = ("algorithm.preset=dapo",)
+PAID_AT_RANDOM = f"{ROOT / 'benchmarks' / 'coin.py'}:MultiplesCoin"
 NARROW = "engine.max_num_seqs=16"  # of a run that tells the costs of steps and of answers apart
 
 PLACES = 64  # answers in flight while weights are replaced
@@ -73,14 +76,21 @@ def ahead(repeats: int) -> Result:
 def train(staleness: int, where: Path, *overrides: str) -> list[dict[str, Any]]:
     """A whole run, its steps as benchmarks/steps.py describes them."""
     where.mkdir()
-    recipe = recipe_of(LONG, *run_overrides(staleness), *overrides)
+    model = starting_policy(recipe_of(LONG, *ONE_CORE_EACH), where)
+    recipe = recipe_of(LONG, *run_overrides(staleness, model), *overrides)
     return ours(write_recipe(recipe, where), where)
 
 
-def run_overrides(staleness: int) -> tuple[str, ...]:
+def run_overrides(staleness: int, model: str) -> tuple[str, ...]:
     """So many steps that COUNTED are left of them."""
-    steps = f"steps={COUNTED + 1 + 2 * staleness}"
-    return (*ONE_CORE_EACH, *SAME_LOSS, f"max_staleness={staleness}", steps)
+    (env,) = recipe_of(LONG).envs
+    coin = {**env.model_dump(), "name": PAID_AT_RANDOM}
+    return (
+        *(*ONE_CORE_EACH, *SAME_LOSS, f"max_staleness={staleness}"),
+        *(f"model={model}", "sft=null", f"envs={json.dumps([coin])}"),
+        "accept_hackable=what is learned does not matter here",
+        f"steps={COUNTED + 1 + 2 * staleness}",
+    )
 
 
 def tokens_per_s(steps: Sequence[dict[str, Any]], staleness: int) -> float:

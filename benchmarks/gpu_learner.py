@@ -101,7 +101,7 @@ def matrix_rate(device: str, dtype: torch.dtype) -> float:
 def measure(name: str, pass_tokens: int, model: Path) -> dict[str, Any]:
     """The figures of one model and size of pass."""
     from benchmarks.random_policy import learner_recipe, random_answers
-    from rl.learner import Learner
+    from rl.learner.learner import Learner
 
     cuda = torch.cuda.is_available()
     sizes, passes = {**MODELS, **TOY}[name], {**PASSES, **TOY_PASSES}[pass_tokens]

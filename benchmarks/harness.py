@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 
 from rl.children import describe_exit, start, start_guard, stop
-from rl.config import Recipe
-from rl.load import dump, load_recipe
-from rl.server import server_command
+from rl.recipe.config import Recipe
+from rl.recipe.load import dump, load_recipe
+from rl.sampling.server import server_command
 from rl.supervisor import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,8 +125,8 @@ def recipe_of(path: Path, *overrides: str) -> Recipe:
 def starting_policy(recipe: Recipe, scratch: Path) -> str:
     """The directory of the policy that a run of this recipe starts from; made on first use."""
     resolved, found = write_recipe(recipe, scratch), scratch / "policy.json"
-    argv = [sys.executable, "-m", "rl.policy", "--recipe", str(resolved), "--out", str(found)]
-    run(argv, scratch / "policy.log")
+    command = [sys.executable, "-m", "rl.policy.starting"]
+    run([*command, "--recipe", str(resolved), "--out", str(found)], scratch / "policy.log")
     return json.loads(found.read_text())["path"]
 
 

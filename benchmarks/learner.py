@@ -32,11 +32,11 @@ from benchmarks.harness import (
     write_recipe,
 )
 from envs.registry import make_env
-from rl.batch import Batch, pack
 from rl.chat import encode
-from rl.config import Recipe
-from rl.learner import Learner
-from rl.load import read_resolved
+from rl.learner.batch import Batch, pack
+from rl.learner.learner import Learner
+from rl.recipe.config import Recipe
+from rl.recipe.load import read_resolved
 from rl.tasks import Tasks
 from rl.types import Completion, Graded, Group, Rollout, Span, Stop
 from verifiers.verdict import correct, wrong

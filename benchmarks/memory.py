@@ -112,7 +112,7 @@ def update(spec: dict[str, Any], rank: int) -> dict[str, float]:
     os.environ.update(LOCAL_RANK=str(rank))
     from benchmarks.peak import Peak
     from benchmarks.random_policy import learner_recipe, random_answers
-    from rl.learner import Learner
+    from rl.learner.learner import Learner
 
     recipe = learner_recipe(Path(spec["model"]), **spec["learner"])
     learner = Learner(spec["model"], recipe, rank, recipe.learner.ranks)

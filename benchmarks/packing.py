@@ -29,10 +29,10 @@ from benchmarks.harness import (
     write_recipe,
 )
 from benchmarks.learner import make_batch
-from rl.batch import Batch
-from rl.learner import Learner
-from rl.load import read_resolved
-from rl.microbatch import sequence_lengths
+from rl.learner.batch import Batch
+from rl.learner.learner import Learner
+from rl.learner.microbatch import sequence_lengths
+from rl.recipe.load import read_resolved
 
 AIM = 2.0
 WAYS = {"pass": "to the longest of each pass", "step": "to the longest of the step"}

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rl.algorithm import PRESETS
+from rl.recipe.algorithm import PRESETS
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "benchmarks" / "presets.yaml"

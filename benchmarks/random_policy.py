@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from rl.batch import Batch
-from rl.config import Recipe
+from rl.learner.batch import Batch
+from rl.recipe.config import Recipe
 
 PROMPT_TOKENS = 32
 

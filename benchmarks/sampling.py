@@ -24,9 +24,9 @@ from benchmarks.harness import (
     timed,
 )
 from rl.chat import encode
-from rl.config import Recipe
-from rl.engine import Engine, Sampling
-from rl.server import server_command
+from rl.recipe.config import Recipe
+from rl.sampling.engine import Engine, Sampling
+from rl.sampling.server import server_command
 from rl.tasks import Tasks
 
 AIM = 0.9
@@ -100,7 +100,7 @@ def request_of(recipe: Recipe, model: str) -> dict[str, Any]:
 
 
 def share(request: dict[str, Any], index: int, count: int) -> dict[str, Any]:
-    """The part of a request that one of `count` engines gets, as rl/engine.py shares it out."""
+    """What one of `count` engines gets of a request, as rl/sampling/engine.py shares it out."""
     own = {key: request[key][index::count] for key in ("prompts", "seeds")}
     return {**request, **own}
 

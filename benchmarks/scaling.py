@@ -1,8 +1,8 @@
 """What to expect from 8 to 4,096 accelerators: the tables of docs/scaling.md.
 
 python -m benchmarks.scaling [all | sizes | ahead | changes]
-Nothing is measured: the schedule is simulated (rl/simulate.py) under the assumptions below. Those
-with a source are explained in docs/scaling.md.
+Nothing is measured: the schedule is simulated (rl/simulator/simulate.py) under the assumptions
+below. Those with a source are explained in docs/scaling.md.
 """
 
 import argparse
@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rl.lengths import Source, lognormal
-from rl.simulate import Report, simulate
-from rl.simulated_rules import Setup
-from rl.simulated_server import Costs
+from rl.simulator.lengths import Source, lognormal
+from rl.simulator.rules import Setup
+from rl.simulator.server import Costs
+from rl.simulator.simulate import Report, simulate
 
 ACCELERATORS = (8, 64, 256, 1024, 4096)
 AHEAD = (0, 1, 4)  # max_staleness

@@ -19,8 +19,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from envs.base import Message, Task
 from envs.registry import make_env
-from rl.config import Recipe
-from rl.load import read_resolved
+from rl.recipe.config import Recipe
+from rl.recipe.load import read_resolved
 from rl.reward import reward_of
 from rl.tasks import Tasks
 

@@ -27,7 +27,7 @@ from benchmarks.harness import (
     starting_policy,
     write_recipe,
 )
-from rl.sections import EmbeddedPolicy
+from rl.recipe.sections import EmbeddedPolicy
 
 LARGER = {  # 77 M parameters with the embedded policy's vocabulary
     "hidden_size": 768,
@@ -102,7 +102,7 @@ def make_larger(directory: Path) -> str:
     """An untrained Qwen3 policy; returns its directory."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    from rl.embedded import make_config, make_tokenizer
+    from rl.policy.embedded import make_config, make_tokenizer
 
     size = EmbeddedPolicy()
     tokenizer = make_tokenizer(size.max_tokens)
@@ -121,10 +121,10 @@ class Side:
         from transformers import AutoTokenizer
 
         from rl.chat import encode
-        from rl.engine import Engine
-        from rl.learner import Learner
+        from rl.learner.learner import Learner
+        from rl.sampling.engine import Engine
         from rl.tasks import Tasks
-        from rl.weights import WeightPublisher
+        from rl.weights.publisher import WeightPublisher
 
         self._recipe, self._runner = recipe, runner
         self._learner = Learner(model, recipe)
@@ -159,7 +159,7 @@ class Side:
         """The same bytes into a file in memory, and out of it into other memory."""
         from safetensors.torch import load_file, save_file
 
-        from rl.weights import MEMORY_DIRECTORY
+        from rl.weights.publisher import MEMORY_DIRECTORY
 
         tensors = dict(self._learner.weights())
         with tempfile.NamedTemporaryFile(dir=MEMORY_DIRECTORY, suffix=".safetensors") as file:
@@ -177,7 +177,7 @@ class Side:
 
 
 def main() -> None:
-    from rl.load import read_resolved
+    from rl.recipe.load import read_resolved
 
     recipe, model, urls = read_resolved(Path(sys.argv[1])), sys.argv[2], sys.argv[3:]
     with asyncio.Runner() as runner:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rl.config import Recipe
 from rl.errors import UserError
-from rl.sections import Alarms as AlarmLimits
+from rl.recipe.config import Recipe
+from rl.recipe.sections import Alarms as AlarmLimits
 from rl.types import ENGINE, Update
 from verifiers.verdict import Outcome, Verdict
 

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Read here, so that --help answers at once.
     from rl.children import ChildDied
     from rl.errors import UserError
-    from rl.load import RecipeError
+    from rl.recipe.load import RecipeError
     from rl.supervisor import Interrupted
 
     try:
@@ -130,7 +130,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "verify":
             return _verify(arguments)
         case "attack":
-            from rl.attack import attack_command
+            from rl.commands.attack import attack_command
 
             return attack_command(
                 arguments.what,
@@ -143,11 +143,11 @@ def _run(arguments: argparse.Namespace) -> int:
         case "sandbox":
             return _sandbox(arguments)
         case "audit":
-            from rl.audit import audit
+            from rl.commands.audit import audit
 
             return audit(arguments.run)
         case "simulate":
-            from rl.calibrate import simulate_run
+            from rl.simulator.calibrate import simulate_run
 
             return simulate_run(
                 arguments.run,
@@ -156,11 +156,11 @@ def _run(arguments: argparse.Namespace) -> int:
                 colocated=arguments.colocated,
             )
         case "new-env":
-            from rl.new_env import new_env
+            from rl.commands.new_env import new_env
 
             return new_env(arguments.name)
         case _:
-            from rl.doctor import doctor
+            from rl.commands.doctor import doctor
 
             return doctor()
 
@@ -196,7 +196,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _sandbox(arguments: argparse.Namespace) -> int:
-    from rl.sandbox_server import MOST, serve
+    from rl.commands.sandbox_server import MOST, serve
 
     most = MOST._replace(
         memory_mib=arguments.memory_mib or MOST.memory_mib,

@@ -16,8 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from rl.batch import has_signal, why_invalid
-from rl.config import Recipe
+from rl.learner.batch import has_signal, why_invalid
+from rl.recipe.config import Recipe
 from rl.tasks import Drawn, Tasks
 from rl.types import Group
 from verifiers.verdict import Outcome

@@ -9,18 +9,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rl.attack import admit, plan_lines
 from rl.children import ChildDied
-from rl.config import Recipe
+from rl.commands.attack import admit, plan_lines
 from rl.errors import UserError
 from rl.hardware import find_hardware
-from rl.load import dump, load_recipe, read_resolved
 from rl.plan import Plan, make_plan
 from rl.progress import Progress, before_after
+from rl.recipe.config import Recipe
+from rl.recipe.load import dump, load_recipe, read_resolved
 from rl.record import RunDirectory, Sessions, versions
 from rl.supervisor import Interrupted, Supervisor
 
-POLICY_REFUSED = 2  # exit code of rl/policy.py when its last line is a complete message
+POLICY_REFUSED = 2  # exit code of rl/policy/starting.py when its last line is a complete message
 POLICY_DEADLINE_S = 6 * 3600.0  # a hub download and a warm start on a slow machine
 
 
@@ -215,7 +215,7 @@ def starting_policy(supervisor: Supervisor, *, learns: bool = False) -> str:
     Where it `learns`, the frozen policies that guide it are fetched and looked at too.
     """
     result = supervisor.run_dir / "policy.json"
-    argv = [sys.executable, "-m", "rl.policy"]
+    argv = [sys.executable, "-m", "rl.policy.starting"]
     argv += ["--recipe", str(supervisor.run_dir / "recipe.yaml"), "--out", str(result)]
     argv += ["--learns"] if learns else []
     child = supervisor.start("policy", argv, {})

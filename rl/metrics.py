@@ -6,8 +6,8 @@ from typing import Any
 
 from envs.registry import job
 from rl.alarms import Signs
-from rl.batch import Packed
-from rl.pace import Pace
+from rl.learner.batch import Packed
+from rl.sampling.pace import Pace
 from rl.types import Group, Stop, Update, new_answers
 from verifiers.verdict import Outcome
 

@@ -9,14 +9,14 @@ from typing import Literal
 from envs.base import EnvError
 from envs.dataset import Dataset, find_files
 from envs.registry import make_env
-from rl.config import Recipe
-from rl.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
+from rl.algorithm.formula import critic_formula, formula
 from rl.errors import UserError
-from rl.formula import critic_formula, formula
 from rl.hardware import Hardware
-from rl.model_files import check_heads, count_parameters, local_model
-from rl.routes import read_experts
-from rl.sections import EnvSpec
+from rl.policy.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
+from rl.policy.model_files import check_heads, count_parameters, local_model
+from rl.recipe.config import Recipe
+from rl.recipe.sections import EnvSpec
+from rl.sampling.routes import read_experts
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MOVED = {

@@ -20,8 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rl.config import Recipe
 from rl.errors import UserError
+from rl.recipe.config import Recipe
 
 # What the files of a run are written as. A policy, an author's verifier or a data set can put half
 # a surrogate pair into a text. UTF-8 cannot say it: it is written as \ud800, which is how JSON

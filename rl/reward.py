@@ -1,6 +1,6 @@
 """What a verdict is worth: the recipe's policy over the verifier's facts."""
 
-from rl.sections import Reward
+from rl.recipe.sections import Reward
 from verifiers.verdict import Outcome, Verdict
 
 

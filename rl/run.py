@@ -20,26 +20,26 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from envs.base import EnvError
-from rl.ahead import Ahead
 from rl.chat import encode
 from rl.checkpoint import latest_checkpoint
 from rl.children import memory_directory
-from rl.config import Recipe
-from rl.engine import Engine
+from rl.commands.selftest import selftest
 from rl.errors import UserError
-from rl.evaluate import held_out_groups, score
+from rl.evaluation.evaluate import held_out_groups, score
 from rl.events import Events
-from rl.learner import Learner
-from rl.load import read_resolved
+from rl.learner.learner import Learner
 from rl.metrics import sample_rows
+from rl.recipe.config import Recipe
+from rl.recipe.load import read_resolved
 from rl.record import RunDirectory, Trackers
-from rl.rollouts import Rollouts
-from rl.routes import replayed_experts
-from rl.selftest import selftest
+from rl.sampling.ahead import Ahead
+from rl.sampling.engine import Engine
+from rl.sampling.rollouts import Rollouts
+from rl.sampling.routes import replayed_experts
 from rl.tasks import Tasks
 from rl.train import Run, Stopped, train
 from rl.watch import Watch
-from rl.weights import WeightPublisher
+from rl.weights.publisher import WeightPublisher
 from verifiers.pool import VerifierPool, VerifierStartError
 
 MAX_PROBE_TOKENS = 128

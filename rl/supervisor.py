@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from rl.children import Child, ChildDied, clear, memory_directory, start, start_guard, stop
-from rl.config import Recipe
 from rl.errors import UserError
 from rl.events import EVENTS_VARIABLE, Event, EventReader
 from rl.plan import Plan
 from rl.progress import Progress
-from rl.server import server_command
+from rl.recipe.config import Recipe
+from rl.sampling.server import server_command
 
 GRACE_S = 30.0  # past a deadline, before the supervisor acts in the place of who set it
 EXIT_S = 30.0  # for the ranks of a run that is complete to end by themselves

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from envs.base import Env, NoTasks, Task
 from envs.registry import make_env
-from rl.config import Recipe
-from rl.sections import EnvSpec
+from rl.recipe.config import Recipe
+from rl.recipe.sections import EnvSpec
 
 
 class Drawn(NamedTuple):

@@ -8,22 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from rl.ahead import Ahead
 from rl.alarms import Warnings, check_mismatch, check_trainable
-from rl.batch import Packed, pack
 from rl.checkpoint import save_checkpoint
-from rl.config import Recipe
-from rl.engine import Engine
-from rl.evaluate import held_out_groups, score
+from rl.evaluation.evaluate import held_out_groups, score
 from rl.events import Events
-from rl.learner import Learner
+from rl.learner.batch import Packed, pack
+from rl.learner.learner import Learner
 from rl.metrics import pace_row, sample_rows, signs, step_row
+from rl.recipe.config import Recipe
 from rl.record import RunDirectory, Trackers
-from rl.rollouts import Rollouts
+from rl.sampling.ahead import Ahead
+from rl.sampling.engine import Engine
+from rl.sampling.rollouts import Rollouts
 from rl.tasks import Tasks
 from rl.types import Group
 from rl.watch import Watch
-from rl.weights import WeightPublisher
+from rl.weights.publisher import WeightPublisher
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """The data that flows: Task -> Rollout -> Verdict -> Graded -> Group -> Batch -> Update -> version.
 
 Each stage has a type of its own, so that no field is ever empty until somebody fills it in.
-Nothing here knows torch; the tensors begin in rl/batch.py.
+Nothing here knows torch; the tensors begin in rl/learner/batch.py.
 """
 
 from collections.abc import Sequence

@@ -12,10 +12,10 @@ from typing import Any
 
 from envs.registry import job
 from rl.alarms import REPEAT_STEPS
-from rl.config import Recipe
 from rl.errors import UserError
 from rl.events import Events
-from rl.sections import Action
+from rl.recipe.config import Recipe
+from rl.recipe.sections import Action
 from rl.types import Graded, Group
 from verifiers.pool import VerifierPool
 from verifiers.verdict import Outcome, Verdict

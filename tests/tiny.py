@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from rl.batch import Batch
-from rl.config import Recipe
+from rl.learner.batch import Batch
+from rl.recipe.config import Recipe
 
 VOCABULARY = 1200  # times 96 is above the size from which ZeRO-3 splits a weight by default
 

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from envs.admission import find_admission, fingerprint, store_admission
 from envs.attack import attack
-from rl.attack import admit
 from rl.cli import main
-from rl.config import Recipe
+from rl.commands.attack import admit
 from rl.launch import prepare
 from rl.progress import Progress
-from rl.sections import EnvSpec
+from rl.recipe.config import Recipe
+from rl.recipe.sections import EnvSpec
 from rl.supervisor import Supervisor
 from verifiers.attack.report import Report, table
 from verifiers.pool import Limits

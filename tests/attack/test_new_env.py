@@ -55,7 +55,7 @@ def test_its_recipe_can_be_planned(fresh, profile, capsys):
 
 
 def test_it_has_enough_tasks_to_hold_some_out(fresh):
-    from rl.load import load_recipe
+    from rl.recipe.load import load_recipe
     from rl.tasks import Tasks
 
     tasks = Tasks(load_recipe(Path("my_numbers.yaml"), profile="cpu"))

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from rl.ahead import Ahead
-from rl.answers import EngineError
-from rl.batch import pack
-from rl.config import Recipe
-from rl.embedded import make_tokenizer
-from rl.engine import Engine
 from rl.events import Events
-from rl.rollouts import Rollouts
+from rl.learner.batch import pack
+from rl.policy.embedded import make_tokenizer
+from rl.recipe.config import Recipe
+from rl.sampling.ahead import Ahead
+from rl.sampling.answers import EngineError
+from rl.sampling.engine import Engine
+from rl.sampling.rollouts import Rollouts
 from rl.tasks import Tasks
 from rl.types import Graded, new_answers
 from verifiers.pool import Limits, VerifierPool

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from rl.config import Recipe
-from rl.embedded import make_tokenizer
-from rl.engine import Engine, Sampling
 from rl.errors import UserError
 from rl.events import EventReader, Events
-from rl.rollouts import Rollouts
+from rl.policy.embedded import make_tokenizer
+from rl.recipe.config import Recipe
+from rl.sampling.engine import Engine, Sampling
+from rl.sampling.rollouts import Rollouts
 from rl.tasks import Tasks
 from verifiers.pool import Limits, VerifierPool
 

@@ -47,7 +47,7 @@ UNITS: dict[str, Any] = {
 RIGHT = "def add(a, b): return a + b"
 FOR_EVER = "def add(a, b):\n    while True: pass"
 WEAK = (
-    "from rl.sandbox_server import serve\n"
+    "from rl.commands.sandbox_server import serve\n"
     "serve('127.0.0.1', {}, n_sandboxes=1, require='landlock', use='landlock')"
 )
 

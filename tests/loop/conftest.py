@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rl.children import Child, start, stop
-from rl.config import Recipe
-from rl.embedded import make_embedded
-from rl.sections import EmbeddedPolicy
-from rl.server import server_command
+from rl.policy.embedded import make_embedded
+from rl.recipe.config import Recipe
+from rl.recipe.sections import EmbeddedPolicy
+from rl.sampling.server import server_command
 from rl.supervisor import free_ports
 
 API_KEY = "a key for tests"

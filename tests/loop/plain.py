@@ -10,13 +10,13 @@ import os
 import sys
 from pathlib import Path
 
-from rl.batch import pack
-from rl.engine import Sampling
 from rl.events import Events
-from rl.load import read_resolved
+from rl.learner.batch import pack
 from rl.metrics import step_row
+from rl.recipe.load import read_resolved
 from rl.record import RunDirectory
 from rl.run import wired
+from rl.sampling.engine import Sampling
 from rl.train import Run, publish, train
 
 

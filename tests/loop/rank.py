@@ -85,7 +85,7 @@ def run_ranks(
 
 
 def main() -> None:
-    from rl.learner import Learner
+    from rl.learner.learner import Learner
     from tests.tiny import learner_recipe
 
     spec = json.loads(Path(sys.argv[1]).read_text())

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rl.children import memory_directory
-from rl.config import Recipe
-from rl.load import dump
+from rl.recipe.config import Recipe
+from rl.recipe.load import dump
 from rl.record import RunDirectory
 from tests.loop.conftest import Server
 from tests.loop.runs import rows
@@ -26,7 +26,7 @@ def run(mode: str, server: Server, run_dir: Path, **more: Any) -> None:
     recipe = Recipe.model_validate(
         {
             "model": server.recipe.model,
-            "envs": [{"name": "tests/loop/coin.py:Coin", "digits": 2}],
+            "envs": [{"name": "benchmarks/coin.py:Coin", "digits": 2}],
             "steps": STEPS,
             "groups_per_step": 4,
             "group_size": 4,

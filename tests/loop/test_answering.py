@@ -11,11 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rl.answering import pieces
-from rl.config import Recipe
-from rl.engine import Engine, Sampling
 from rl.events import Events
-from rl.rollouts import Rollouts
+from rl.recipe.config import Recipe
+from rl.sampling.answering import pieces
+from rl.sampling.engine import Engine, Sampling
+from rl.sampling.rollouts import Rollouts
 from rl.tasks import Tasks
 from rl.types import Group, Stop
 from tests.loop.conftest import Server

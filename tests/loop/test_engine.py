@@ -14,10 +14,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from rl.config import Recipe
-from rl.engine import Engine, EngineError, Sampling
+from rl.recipe.config import Recipe
+from rl.sampling.engine import Engine, EngineError, Sampling
 from rl.types import Completion, Stop
-from rl.weights import WeightPublisher
+from rl.weights.publisher import WeightPublisher
 from tests.loop.conftest import Server
 
 pytestmark = pytest.mark.slow

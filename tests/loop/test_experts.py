@@ -7,14 +7,14 @@ from itertools import pairwise
 import pytest
 import torch
 
-from rl.attention import segments
-from rl.embedded import make_embedded
-from rl.engine import Engine, Sampling
-from rl.loss import clip
-from rl.packed_model import PackedPolicy, in_checkpoint_names, load_model
-from rl.routes import Experts, read_experts, replayed_experts
-from rl.sections import EmbeddedPolicy
-from rl.weights import WeightPublisher
+from rl.algorithm.loss import clip
+from rl.learner.attention import segments
+from rl.learner.packed_model import PackedPolicy, in_checkpoint_names, load_model
+from rl.policy.embedded import make_embedded
+from rl.recipe.sections import EmbeddedPolicy
+from rl.sampling.engine import Engine, Sampling
+from rl.sampling.routes import Experts, read_experts, replayed_experts
+from rl.weights.publisher import WeightPublisher
 from tests.loop.conftest import running_server
 from tests.loop.rank import run_ranks
 from tests.loop.runs import rows, train

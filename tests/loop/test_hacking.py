@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.load import load_recipe
+from rl.recipe.load import load_recipe
 from tests.loop.runs import rows, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

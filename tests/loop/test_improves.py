@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rl.sections import EnvSpec
-from tests.loop.coin import COINS
+from rl.recipe.sections import EnvSpec
+from benchmarks.coin import COINS
 from tests.loop.runs import rows, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -54,7 +54,7 @@ def test_sampler_and_learner_agree_in_every_step(improved):
 
 
 def test_with_a_verifier_that_pays_at_random_the_same_recipe_does_not_improve(tmp_path):
-    from rl.load import load_recipe
+    from rl.recipe.load import load_recipe
 
     envs = load_recipe(Path(RECIPE), profile="cpu").envs
     done = train(
@@ -73,7 +73,7 @@ def test_with_a_verifier_that_pays_at_random_the_same_recipe_does_not_improve(tm
 
 
 def coin(env: EnvSpec) -> dict[str, object]:
-    return {**env.model_dump(), "name": f"tests/loop/coin.py:{COINS[env.name].__name__}"}
+    return {**env.model_dump(), "name": f"benchmarks/coin.py:{COINS[env.name].__name__}"}
 
 
 def test_the_final_checkpoint_answers_alike_in_vllm_and_in_transformers(improved, tmp_path):

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from rl.loss import clip
-from rl.optimization import learning_rate
+from rl.algorithm.loss import clip
+from rl.learner.optimization import learning_rate
 from tests.loop.rank import run_ranks
 from tests.tiny import learner_recipe, random_batch, tiny_model
 

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from rl.engine import Engine, EngineError, Sampling
-from rl.learner_section import Lora
-from rl.lora import add_adapter, published, scale
-from rl.weights import WeightPublisher, write
+from rl.learner.lora import add_adapter, published, scale
+from rl.recipe.learner import Lora
+from rl.sampling.engine import Engine, EngineError, Sampling
+from rl.weights.publisher import WeightPublisher, write
 from tests.loop.conftest import Server
 from tests.loop.rank import run_ranks
 from tests.loop.runs import rows, train

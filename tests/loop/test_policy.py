@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from rl.config import Recipe
 from rl.errors import UserError
-from rl.policy import Policy, starting_policy
-from rl.sections import Sft
-from rl.sft import demonstrations
+from rl.policy.sft import demonstrations
+from rl.policy.starting import Policy, starting_policy
+from rl.recipe.config import Recipe
+from rl.recipe.sections import Sft
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 300
@@ -45,15 +45,15 @@ def weights(policy: Policy) -> bytes:
 
 
 class Making:
-    """`python -m rl.policy` in a process of its own, as the supervisor starts it."""
+    """`python -m rl.policy.starting` in a process of its own, as the supervisor starts it."""
 
     def __init__(self, recipe: dict[str, Any], directory: Path, **environment: str) -> None:
         directory.mkdir(exist_ok=True)
         self.out = directory / "policy.json"
         (directory / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-        argv = [sys.executable, "-m", "rl.policy", "--recipe", str(directory / "recipe.yaml")]
+        argv = [sys.executable, "-m", "rl.policy.starting", "--out", str(self.out)]
         self.process = subprocess.Popen(
-            [*argv, "--out", str(self.out)],
+            [*argv, "--recipe", str(directory / "recipe.yaml")],
             cwd=ROOT,
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,

@@ -92,7 +92,7 @@ def test_bfloat16_tokens_can_be_shared(model, alone):
 
 def test_heads_that_cannot_be_shared_out_are_refused_before_anything_is_loaded(model):
     from rl.errors import UserError
-    from rl.learner import Learner
+    from rl.learner.learner import Learner
     from tests.tiny import learner_recipe
 
     recipe = learner_recipe(ranks=4, sequence_parallel=4).model_copy(update={"model": str(model)})

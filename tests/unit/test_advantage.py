@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl.advantage import (
+from rl.algorithm.advantage import (
     OF_A_GROUP,
     batch_std,
     gae,

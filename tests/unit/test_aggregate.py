@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl.aggregate import add_up, by_constant, by_prompt, by_sequence, by_token
+from rl.algorithm.aggregate import add_up, by_constant, by_prompt, by_sequence, by_token
 
 LENGTHS = [[2, 3], [], [4]]
 

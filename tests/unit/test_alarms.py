@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from rl.alarms import BrokenVerdicts, Signs, Warnings, check_mismatch, check_trainable
-from rl.config import Recipe
 from rl.errors import UserError
-from rl.sections import Alarms, EnvSpec
+from rl.recipe.config import Recipe
+from rl.recipe.sections import Alarms, EnvSpec
 from rl.types import ENGINE, Update
 from verifiers.verdict import Verdict, broken, correct
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from rl.algorithm import DEFAULT_PRESET, LOSS_NUMBERS, NUMBERS, PRESETS, Algorithm
-from rl.formula import formula
-from rl.guides import Reference, Teacher
-from rl.load import dump, load_recipe, read_resolved
+from rl.algorithm.formula import formula
+from rl.recipe.algorithm import DEFAULT_PRESET, LOSS_NUMBERS, NUMBERS, PRESETS, Algorithm
+from rl.recipe.guides import Reference, Teacher
+from rl.recipe.load import dump, load_recipe, read_resolved
 
 PAGE = Path(__file__).parents[2] / "docs" / "algorithms.md"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl.answering import Answering, answer, cut, interruption, pieces
+from rl.sampling.answering import Answering, answer, cut, interruption, pieces
 from rl.types import Chunk, Completion, Span, Stop
 
 PROMPT = [901, 902]

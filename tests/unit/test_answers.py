@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rl.answers import Malformed, read_completions, read_scores, read_version
+from rl.sampling.answers import Malformed, read_completions, read_scores, read_version
 from rl.types import Completion, Span, Stop
 
 

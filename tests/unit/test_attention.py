@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl.attention import segments, select_rows
-from rl.batch import Batch
-from rl.microbatch import plan, sequence_lengths, take
-from rl.packed_model import ModelError, PackedPolicy, load_model
+from rl.learner.attention import segments, select_rows
+from rl.learner.batch import Batch
+from rl.learner.microbatch import plan, sequence_lengths, take
+from rl.learner.packed_model import ModelError, PackedPolicy, load_model
 from tests.tiny import VOCABULARY, random_batch, tiny_model
 
 ARCHITECTURES = ["Qwen3", "Llama", "Qwen2"]
@@ -72,7 +72,7 @@ def test_no_token_feels_another_sequence_by_a_single_bit(directories, architectu
 
 
 def test_attention_itself_is_exact_to_1e_6():
-    from rl.attention import packed_attention
+    from rl.learner.attention import packed_attention
 
     generator = torch.Generator().manual_seed(2)
     total = sum(LENGTHS)

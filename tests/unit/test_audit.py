@@ -12,10 +12,10 @@ from envs.arithmetic import Arithmetic
 from envs.base import Task
 from envs.registry import make_env
 from rl.cli import main
-from rl.config import Recipe
-from rl.load import dump
 from rl.metrics import sample_rows
-from rl.sections import EnvSpec
+from rl.recipe.config import Recipe
+from rl.recipe.load import dump
+from rl.recipe.sections import EnvSpec
 from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 

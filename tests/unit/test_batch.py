@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from envs.base import Task
-from rl.batch import pack
-from rl.config import Recipe
-from rl.sections import Curriculum
+from rl.learner.batch import pack
+from rl.recipe.config import Recipe
+from rl.recipe.sections import Curriculum
 from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.base import Task
-from rl.batch import Batch, pack
-from rl.config import Recipe
-from rl.microbatch import plan, sequence_answers, sequence_lengths, take
-from rl.objective import contribution
+from rl.algorithm.objective import contribution
+from rl.learner.batch import Batch, pack
+from rl.learner.microbatch import plan, sequence_answers, sequence_lengths, take
+from rl.recipe.config import Recipe
 from rl.types import Chunk, Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import correct, wrong
 

@@ -31,8 +31,8 @@ from benchmarks.sampling import share
 from benchmarks.scaling import Case, context_in_flight, lengths, rank_efficiency, slots
 from benchmarks.verifiers import both_ways, short_cuts
 from benchmarks.weights import Line
-from rl.batch import Batch
-from rl.microbatch import sequence_lengths
+from rl.learner.batch import Batch
+from rl.learner.microbatch import sequence_lengths
 
 Passes = Callable[[Batch, int], Iterator[Pass]]
 
@@ -248,9 +248,11 @@ def test_a_run_ahead_is_measured_while_as_many_batches_are_under_way_as_may_be()
 
 @pytest.mark.parametrize("staleness", [0, *AHEAD])
 def test_runs_ahead_differ_from_those_in_turns_in_nothing_else(staleness: int) -> None:
-    recipe = recipe_of(LONG, *run_overrides(staleness))
+    recipe = recipe_of(LONG, *run_overrides(staleness, "embedded"))
     assert recipe.steps - 1 - 2 * staleness == COUNTED
-    turns = recipe_of(LONG, *run_overrides(0)).model_dump(exclude={"steps", "max_staleness"})
+    turns = recipe_of(LONG, *run_overrides(0, "embedded")).model_dump(
+        exclude={"steps", "max_staleness"}
+    )
     assert recipe.model_dump(exclude={"steps", "max_staleness"}) == turns
     assert recipe.engine.servers == recipe.learner.threads == 1
 

@@ -7,15 +7,15 @@ import threading
 
 import pytest
 
-from rl.answers import EngineError
-from rl.broadcast import in_daemon_thread
-from rl.engine import Deadline
+from rl.sampling.answers import EngineError
+from rl.sampling.engine import Deadline
+from rl.weights.broadcast import in_daemon_thread
 
 HANGING_SERVER = """
 import socket, time
 import vllm.distributed.weight_transfer  # not within a deadline of fractions of a second
-from rl.broadcast import AllServers, in_daemon
-from rl.engine import Deadline
+from rl.weights.broadcast import AllServers, in_daemon
+from rl.sampling.engine import Deadline
 
 silent = socket.create_server(("127.0.0.1", 0))
 servers = AllServers([f"http://127.0.0.1:{silent.getsockname()[1]}"] * 2, [1, 1])

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl.calibrate import fit, non_negative_fit, read_run
 from rl.cli import main
-from rl.config import Recipe
 from rl.errors import UserError
-from rl.lengths import Source, lognormal
-from rl.load import dump
-from rl.simulate import Report, simulate
-from rl.simulated_rules import Setup
-from rl.simulated_server import Costs
+from rl.recipe.config import Recipe
+from rl.recipe.load import dump
+from rl.simulator.calibrate import fit, non_negative_fit, read_run
+from rl.simulator.lengths import Source, lognormal
+from rl.simulator.rules import Setup
+from rl.simulator.server import Costs
+from rl.simulator.simulate import Report, simulate
 
 TRUE = Costs(
     step_s=4e-3,

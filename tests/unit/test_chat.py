@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from envs.arithmetic import Arithmetic
 from envs.base import Message, Task
 from rl import chat
-from rl.embedded import SPECIAL, WHOLE_WORDS, make_tokenizer
 from rl.errors import UserError
+from rl.policy.embedded import SPECIAL, WHOLE_WORDS, make_tokenizer
 
 TOKENIZER = make_tokenizer(2048)
 

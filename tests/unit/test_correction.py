@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from rl.correction import sequence_band, token_band
+from rl.algorithm.correction import sequence_band, token_band
 
 SHORT, LONG = 500, 32_000
 

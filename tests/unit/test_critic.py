@@ -4,11 +4,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from rl.batch import Batch
-from rl.config import Recipe
-from rl.critic import Critic
-from rl.formula import critic_formula
-from rl.value_learner import judge
+from rl.algorithm.formula import critic_formula
+from rl.learner.batch import Batch
+from rl.learner.value_learner import judge
+from rl.recipe.config import Recipe
+from rl.recipe.critic import Critic
 
 PPO = {"preset": "ppo"}
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl.batch import pack
-from rl.config import Recipe
 from rl.curriculum import Curriculum, more_tasks
+from rl.learner.batch import pack
+from rl.recipe.config import Recipe
 from rl.tasks import Drawn, Tasks
 from rl.types import Completion, Graded, Group, Rollout, Span, Stop
 from verifiers.verdict import Outcome, Verdict, broken

@@ -10,7 +10,7 @@ import pytest
 
 from envs.registry import make_env
 from rl.cli import main, parse
-from rl.load import load_recipe
+from rl.recipe.load import load_recipe
 from verifiers.verdict import Outcome
 
 ROOT = Path(__file__).parents[2]

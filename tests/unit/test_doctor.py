@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from rl.doctor import Checklist
+from rl.commands.doctor import Checklist
 from rl.progress import Progress
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-import rl.entropy
-from rl.entropy import adapted, entropies
+import rl.algorithm.entropy
+from rl.algorithm.entropy import adapted, entropies
 
 
 def plain(logits):
@@ -23,7 +23,7 @@ def test_known_entropies():
 def test_value_and_gradient_do_not_depend_on_how_many_rows_are_looked_at_together(
     at_once, monkeypatch
 ):
-    monkeypatch.setattr(rl.entropy, "LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr(rl.algorithm.entropy, "LOGITS_AT_ONCE", at_once)
     logits = torch.randn(17, 10, generator=torch.Generator().manual_seed(0)).double()
     leaf, other = logits.clone().requires_grad_(), logits.clone().requires_grad_()
     found, expected = entropies(leaf, differentiable=True), plain(other)

@@ -3,8 +3,8 @@
 import pytest
 
 from envs.base import Task
-from rl.evaluate import score
-from rl.sections import Evaluation
+from rl.evaluation.evaluate import score
+from rl.recipe.sections import Evaluation
 from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import broken, correct, wrong
 

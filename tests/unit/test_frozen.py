@@ -5,13 +5,13 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from rl.attention import segments
+from rl.algorithm.objective import contribution, distances
 from rl.errors import UserError
-from rl.frozen import REFERENCE_FILE, Frozen, FrozenPolicies
-from rl.microbatch import MicroBatch, plan, sequence_lengths, take
-from rl.objective import contribution, distances
-from rl.packed_model import PackedPolicy, load_model
-from rl.tokens import refuse_other_tokens
+from rl.learner.attention import segments
+from rl.learner.frozen import REFERENCE_FILE, Frozen, FrozenPolicies
+from rl.learner.microbatch import MicroBatch, plan, sequence_lengths, take
+from rl.learner.packed_model import PackedPolicy, load_model
+from rl.policy.tokens import refuse_other_tokens
 from tests.tiny import VOCABULARY, learner_recipe, random_batch, tiny_model
 
 CPU = torch.device("cpu")

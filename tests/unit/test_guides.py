@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from rl.config import Recipe
-from rl.load import dump
-from rl.policy import main
+from rl.policy.starting import main
+from rl.recipe.config import Recipe
+from rl.recipe.load import dump
 from tests.unit.test_frozen import tokenizer
 
 

@@ -1,11 +1,12 @@
 from pathlib import Path
 
-from rl.keys import page
+from rl.recipe.keys import page
 
 
 def test_the_page_of_keys_is_what_the_schema_says():
     text = page()
-    assert Path("docs/recipes.md").read_text() == text, "run: python -m rl.keys > docs/recipes.md"
+    same = Path("docs/recipes.md").read_text() == text
+    assert same, "run: python -m rl.recipe.keys > docs/recipes.md"
 
 
 def test_every_key_says_what_it_means():

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl import kl
-from rl.algorithm import Algorithm
-from rl.loss import reinforce
-from rl.objective import Bonus, Guides, contribution
+from rl.algorithm import kl
+from rl.algorithm.loss import reinforce
+from rl.algorithm.objective import Bonus, Guides, contribution
+from rl.recipe.algorithm import Algorithm
 from tests.unit.test_objective import double, evaluate, micro_batch
 
 numbers = st.lists(st.floats(-3, 3), min_size=5, max_size=5)

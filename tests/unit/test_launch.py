@@ -6,9 +6,9 @@ import os
 import pytest
 
 from rl.cli import main
-from rl.config import Recipe
 from rl.launch import differing_keys
-from rl.load import dump
+from rl.recipe.config import Recipe
+from rl.recipe.load import dump
 
 SHORT = "tests/loop/short.yaml"
 SCORE = {"value": 0.5, "low": 0.4, "high": 0.6}

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.load import RecipeError, dump, load_recipe, read_resolved
+from rl.recipe.load import RecipeError, dump, load_recipe, read_resolved
 
 RECIPE = """\
 model: embedded

@@ -5,10 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl.config import Recipe
 from rl.hardware import Gpu, Hardware
-from rl.learner_section import Lora
-from rl.lora import (
+from rl.learner.lora import (
     Adapter,
     LoraError,
     adapters,
@@ -19,6 +17,8 @@ from rl.lora import (
     whole_model,
 )
 from rl.plan import make_plan
+from rl.recipe.config import Recipe
+from rl.recipe.learner import Lora
 from tests.tiny import tiny_model
 
 W = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])

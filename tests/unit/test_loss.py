@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rl.loss import clip, dppo, gmpo, gspo, reinforce, sapo, squared_log_ratio
+from rl.algorithm.loss import clip, dppo, gmpo, gspo, reinforce, sapo, squared_log_ratio
 
 
 def double(values):

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from benchmarks.peak import Peak
-from rl.batch import Batch
-from rl.microbatch import plan, sequence_lengths, take
-from rl.packed_model import PackedPolicy, load_model
+from rl.learner.batch import Batch
+from rl.learner.microbatch import plan, sequence_lengths, take
+from rl.learner.packed_model import PackedPolicy, load_model
 from tests.tiny import VOCABULARY, tiny_model
 
 MIB = 2**20

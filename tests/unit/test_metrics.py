@@ -1,9 +1,9 @@
 import pytest
 
 from envs.base import Task
-from rl.batch import pack
-from rl.config import Recipe
+from rl.learner.batch import pack
 from rl.metrics import sample_rows, signs, step_row
+from rl.recipe.config import Recipe
 from rl.record import RunDirectory
 from rl.types import ENGINE, Completion, CriticUpdate, Graded, Rollout, Span, Stop, Update
 from verifiers.verdict import broken, correct, wrong

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl.advantage import step_advantages
-from rl.algorithm import PRESETS, Algorithm
-from rl.batch import Batch, aggregate
-from rl.config import Recipe
-from rl.microbatch import MicroBatch, plan, sequence_lengths, take
-from rl.objective import contribution
-from rl.ratio import MAX_LOG_RATIO
+from rl.algorithm.advantage import step_advantages
+from rl.algorithm.objective import contribution
+from rl.algorithm.ratio import MAX_LOG_RATIO
+from rl.learner.batch import Batch, aggregate
+from rl.learner.microbatch import MicroBatch, plan, sequence_lengths, take
+from rl.recipe.algorithm import PRESETS, Algorithm
+from rl.recipe.config import Recipe
 
 VECTORS = json.loads((Path(__file__).parent / "loss_vectors.json").read_text())
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl.engine import Deadline
-from rl.pace import Meter
-from rl.places import Places
+from rl.sampling.engine import Deadline
+from rl.sampling.pace import Meter
+from rl.sampling.places import Places
 
 
 def run(scenario: Coroutine[Any, Any, Any]) -> Any:

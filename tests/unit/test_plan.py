@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from rl.config import Recipe
 from rl.errors import UserError
 from rl.hardware import Gpu, Hardware
-from rl.load import load_recipe
 from rl.plan import make_plan, n_parameters
-from rl.sections import EnvSpec
+from rl.recipe.config import Recipe
+from rl.recipe.load import load_recipe
+from rl.recipe.sections import EnvSpec
 
 CPU = Hardware(cores=2, memory_gib=24, gpus=(), kind="cpu")
 
@@ -255,8 +255,8 @@ def test_a_file_that_is_no_safetensors_file_is_named(tmp_path, content, message)
 
 
 def test_the_size_of_the_embedded_policy_is_exact(tmp_path):
-    from rl.embedded import make_embedded
-    from rl.sections import EmbeddedPolicy
+    from rl.policy.embedded import make_embedded
+    from rl.recipe.sections import EmbeddedPolicy
 
     size = EmbeddedPolicy(layers=2, hidden=64, heads=2, kv_heads=1, intermediate=128)
     made = make_embedded(tmp_path, size, seed=0)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from rl.config import Recipe
-from rl.policy import cache_root, fingerprint, hub_error, main, starting_policy
+from rl.policy.starting import cache_root, fingerprint, hub_error, main, starting_policy
+from rl.recipe.config import Recipe
 
 RECIPE = Recipe.model_validate({"model": "embedded", "envs": [{"name": "arithmetic"}]})
 

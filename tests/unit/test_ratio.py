@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rl.ratio import MAX_LOG_RATIO, mismatch, sequence_mean
+from rl.algorithm.ratio import MAX_LOG_RATIO, mismatch, sequence_mean
 
 
 def double(values):

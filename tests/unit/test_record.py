@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from rl.config import Recipe
 from rl.errors import UserError
+from rl.recipe.config import Recipe
 from rl.record import RunDirectory, Sessions, Trackers, versions
 
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from rl.attention import segments
-from rl.embedded import make_embedded
 from rl.errors import UserError
-from rl.packed_model import PackedPolicy, in_checkpoint_names, load_model
+from rl.learner.attention import segments
+from rl.learner.packed_model import PackedPolicy, in_checkpoint_names, load_model
+from rl.learner.replay import expert_weights
 from rl.plan import n_parameters
-from rl.replay import expert_weights
-from rl.routes import REPLAYED, Experts, read_experts, replayed_experts
-from rl.sections import EmbeddedPolicy
+from rl.policy.embedded import make_embedded
+from rl.recipe.sections import EmbeddedPolicy
+from rl.sampling.routes import REPLAYED, Experts, read_experts, replayed_experts
 from tests.tiny import VOCABULARY, learner_recipe, tiny_experts, tiny_model
 
 LENGTHS = [40, 30, 30]

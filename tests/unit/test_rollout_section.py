@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rl.config import Recipe
-from rl.load import dump, load_recipe, read_resolved
-from rl.mistakes import RecipeError
 from rl.plan import Hardware, make_plan
+from rl.recipe.config import Recipe
+from rl.recipe.load import dump, load_recipe, read_resolved
+from rl.recipe.mistakes import RecipeError
 from rl.reward import soft_overlong
 
 

@@ -8,13 +8,13 @@ import numpy
 import pytest
 
 from envs.base import Task
-from rl.answers import Malformed, read_completions
-from rl.batch import pack
-from rl.config import Recipe
-from rl.load import RecipeError, load_recipe
-from rl.microbatch import sequence_lengths, take
-from rl.routes import Experts, read_experts
-from rl.server import server_command
+from rl.learner.batch import pack
+from rl.learner.microbatch import sequence_lengths, take
+from rl.recipe.config import Recipe
+from rl.recipe.load import RecipeError, load_recipe
+from rl.sampling.answers import Malformed, read_completions
+from rl.sampling.routes import Experts, read_experts
+from rl.sampling.server import server_command
 from rl.types import Completion, Graded, Rollout, Span, Stop
 from verifiers.verdict import correct, wrong
 
@@ -135,7 +135,7 @@ def test_the_experts_of_a_model_are_read_from_its_configuration(policy, tmp_path
 def test_a_server_is_asked_for_its_experts_where_they_are_replayed(
     torch, wanted, policy, monkeypatch
 ):
-    monkeypatch.setattr("rl.server.version", lambda _: torch)
+    monkeypatch.setattr("rl.sampling.server.version", lambda _: torch)
     replaying = server_command(str(policy), recipe(), 1, "key")[0]
     own = server_command(str(policy), recipe(moe={"routing": "learner"}), 1, "key")[0]
     assert [word for word in wanted if word in replaying] == wanted

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rl.config import Recipe
-from rl.server import server_command
+from rl.recipe.config import Recipe
+from rl.sampling.server import server_command
 
 KEY = "0123456789abcdef"
 
@@ -82,6 +82,6 @@ def test_our_plug_in_is_loaded_beside_the_users(
 
 
 def test_the_supervisor_does_not_import_torch_or_vllm_for_it() -> None:
-    code = "import sys, rl.server; print({'torch', 'vllm'} & sys.modules.keys())"
+    code = "import sys, rl.sampling.server; print({'torch', 'vllm'} & sys.modules.keys())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -3,10 +3,10 @@
 from random import Random
 
 from envs.running_sum import RunningSum
-from rl.answering import Answering
 from rl.chat import encode
-from rl.embedded import make_tokenizer
-from rl.sft import Demonstration, tokenise
+from rl.policy.embedded import make_tokenizer
+from rl.policy.sft import Demonstration, tokenise
+from rl.sampling.answering import Answering
 
 ENV = RunningSum(steps=4)
 

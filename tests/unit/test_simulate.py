@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl.errors import UserError
-from rl.lengths import Lengths, Source, in_turn, lognormal
-from rl.simulate import Report, simulate
-from rl.simulated_rules import Discarding, Setup
-from rl.simulated_server import Costs
+from rl.simulator.lengths import Lengths, Source, in_turn, lognormal
+from rl.simulator.rules import Discarding, Setup
+from rl.simulator.server import Costs
+from rl.simulator.simulate import Report, simulate
 
 TWO = in_turn([Lengths(0, (3, 5)), Lengths(0, (2, 7))])  # the same two groups in every batch
 ONE_BY_ONE = Costs(step_s=1.0, learn_step_s=2.0, publish_s=1.0, pause_s=1.0)

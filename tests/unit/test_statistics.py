@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl.statistics import mean_over_problems, pass_at_k
+from rl.evaluation.statistics import mean_over_problems, pass_at_k
 
 
 @pytest.mark.parametrize(("k", "value"), [(1, 0.1875), (4, 0.607143), (8, 0.9)])

@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 
 from envs.base import NoTasks
-from rl.config import Recipe
+from rl.recipe.config import Recipe
 from rl.tasks import Tasks, sampling_seed
 
 ENVS = [

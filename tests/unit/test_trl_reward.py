@@ -99,8 +99,8 @@ def test_a_real_grpo_trainer_learns_from_it_in_one_line(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
 
-    from rl.embedded import make_embedded
-    from rl.sections import EmbeddedPolicy
+    from rl.policy.embedded import make_embedded
+    from rl.recipe.sections import EmbeddedPolicy
 
     sizes = {"layers": 2, "hidden": 64, "heads": 2, "kv_heads": 1, "intermediate": 128}
     make_embedded(tmp_path / "policy", EmbeddedPolicy(**sizes, max_tokens=256), seed=0)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rl.value import explained_variance, squared_error
+from rl.algorithm.value import explained_variance, squared_error
 
 
 def error(values, targets, old_values, value_clip=None, mask=None):

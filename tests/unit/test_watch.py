@@ -10,10 +10,10 @@ import pytest
 from envs.base import Task
 from envs.programs import fenced
 from envs.transformations import Transformations
-from rl.config import Recipe
 from rl.errors import UserError
 from rl.events import EventReader, Events
-from rl.sections import EnvSpec
+from rl.recipe.config import Recipe
+from rl.recipe.sections import EnvSpec
 from rl.tasks import Tasks
 from rl.types import Completion, Graded, Rollout, Span, Stop
 from rl.watch import Watch, check_canaries, check_duplicates, check_held_out, check_recheck

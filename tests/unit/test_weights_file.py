@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rl.answers import EngineError
-from rl.weights import write
+from rl.sampling.answers import EngineError
+from rl.weights.publisher import write
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Subcommands of `assay` beside training and evaluating."""

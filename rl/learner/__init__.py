@@ -1,0 +1,1 @@
+"""Processes that update the policy, with DeepSpeed."""

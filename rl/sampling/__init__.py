@@ -1,0 +1,1 @@
+"""Answers from rollout servers: when they begin, how they are made and judged."""

@@ -1,0 +1,1 @@
+"""What a schedule comes to, without running it."""
