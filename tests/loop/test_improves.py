@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rl.recipe.sections import EnvSpec
 from benchmarks.coin import COINS
+from rl.recipe.sections import EnvSpec
 from tests.loop.runs import rows, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
