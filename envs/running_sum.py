@@ -9,17 +9,17 @@ from verifiers.math import verify_math
 from verifiers.strict import verify_plain
 from verifiers.verdict import Verdict
 
-WIDTH = 3  # digits of every term and every total
+WIDTH = 2  # digits of every term and every total
 QUESTION = "Without carrying, {start} plus all after {before} up to {last}=?"
 
 
 @dataclass(frozen=True)
 class RunningSum(Env):
-    """Add consecutive numbers, no digit carried: `372 plus all after 211 up to 241=?`.
+    """Add consecutive numbers, no digit carried: `37 plus all after 21 up to 34=?`.
 
     The worked solution copies what is given, the number before the first term, the last term and
     the total so far, and writes one step after the other, in which digits that are those of the
-    last term are marked: `211/241=-=:372,212/241=--:584,213/241=--:797,` until all are the same,
+    last term are marked: `21/34--:37,22/34--:59,23/34--:72,` until all are the same,
     then the boxed total. A step follows from the one before it alone, so that whoever sees that can
     go on: an answer of any length can be worked in a context that holds two steps. The question has
     the same length however many steps it asks for. Every step is equally long and all its digits
@@ -27,10 +27,10 @@ class RunningSum(Env):
     """
 
     steps: int = 20
-    """Most terms to add, 2 to 800; a task has this many or fewer, down to half as many."""
+    """Most terms to add, 2 to 80; a task has this many or fewer, down to half as many."""
 
     def __post_init__(self) -> None:
-        check_range("steps", self.steps, 2, 800)
+        check_range("steps", self.steps, 2, 80)
 
     def task(self, rng: Random) -> Task:
         start, before, last = self._draw(rng)
