@@ -148,7 +148,8 @@ class Warnings:
         """The warnings to show after this step."""
         limits = self._recipe.alarms
         warnings = []
-        self._without_signal = 0 if signs.signal_groups else self._without_signal + 1
+        learns = signs.signal_groups > 0 or self._recipe.every_answer_learns
+        self._without_signal = 0 if learns else self._without_signal + 1
         if self._without_signal and self._without_signal % limits.no_signal_steps == 0:
             warnings.append(self._no_signal(signs))
         truncated = signs.truncated_fraction >= limits.truncated_fraction

@@ -9,7 +9,7 @@ from rl.recipe.guides import Reference, Teacher
 ADVANTAGES = {
     "group_mean": "R - mean R of the task's answers",
     "group_std": "(R - mean R) / standard deviation of R, of the task's answers",
-    "batch_std": "(R - mean R of the task's answers) / its standard deviation over the step",
+    "batch_std": "(R - mean R of the task's answers) / its standard deviation where R differ",
     "leave_one_out": "R - mean R of the task's other answers",
     "gae": "GAE of each token, by the values V of the critic",
 }

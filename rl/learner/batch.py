@@ -49,7 +49,7 @@ class Packed(NamedTuple):
     batch: Batch
     advantages: list[list[float | None]]  # 0 where there is none; None: its tokens' differ
     skipped: list[list[str | None]]  # why a rollout was not trained on; None: it was
-    signal_groups: int  # whose rewards, or whose teacher, say what was better
+    signal_groups: int  # whose rewards say what was better
 
 
 def why_invalid(graded: Graded, recipe: Recipe) -> str | None:
@@ -207,7 +207,10 @@ def _lay_out(chosen: list[_Chosen], denominator: int, n_tokens: int) -> Batch:
             weights += [weight if here else 0.0 for here in trained]
             answers += [number] * len(trained)
         rewards += [0.0] * (len(mask) - len(rewards))
-        rewards[len(mask) - 1 - mask[::-1].index(True)] = reward
+        last = len(mask) - 1
+        while not mask[last]:
+            last -= 1
+        rewards[last] = reward
     in_chunks = any(len(rollout.completion.chunks) > 1 for rollout, *_ in chosen)
     return Batch(
         tokens=torch.tensor(tokens, dtype=torch.int64),

@@ -13,7 +13,7 @@ from torch import Tensor
 from rl.algorithm.objective import Guides
 from rl.errors import UserError
 from rl.learner.microbatch import MicroBatch
-from rl.learner.packed_model import PackedPolicy, load_model
+from rl.learner.packed_model import LOGITS_MIB, PackedPolicy, load_model
 from rl.recipe.config import Recipe
 
 REFERENCE_FILE = "reference.safetensors"  # in a checkpoint's trainer/, where it is ever replaced
@@ -26,13 +26,16 @@ class FrozenError(UserError):
 class Frozen:
     """A causal language model that gives log-probabilities and never changes by itself."""
 
-    def __init__(self, model_path: str | Path, dtype: str, device: torch.device) -> None:
+    def __init__(
+        self, model_path: str | Path, dtype: str, device: torch.device, logits_mib: int = LOGITS_MIB
+    ) -> None:
         """Load the model in `model_path` (Hugging Face format).
 
         Raises:
             ModelError: the model does something that packed sequences would get wrong.
         """
-        policy = PackedPolicy(load_model(str(model_path), dtype, activation_checkpointing=False))
+        model = load_model(str(model_path), dtype, activation_checkpointing=False)
+        policy = PackedPolicy(model, logits_mib)
         self._policy = policy.requires_grad_(False).eval().to(device)
 
     @property
@@ -92,13 +95,13 @@ class FrozenPolicies:
         self._temperature = recipe.rollout.temperature
         self._every = recipe.reference.every
         self.teacher_coef = 0.0 if recipe.teacher is None else recipe.teacher.coef
-        dtype = recipe.learner.dtype
+        how = (recipe.learner.dtype, device, recipe.learner.logits_mib)
         self._reference = self._teacher = None
         if recipe.algorithm.kl_coef:
             model = recipe.reference.model
-            self._reference = Frozen(_directory(model) if model else model_path, dtype, device)
+            self._reference = Frozen(_directory(model) if model else model_path, *how)
         if recipe.teacher is not None:
-            self._teacher = Frozen(_directory(recipe.teacher.model), dtype, device)
+            self._teacher = Frozen(_directory(recipe.teacher.model), *how)
 
     def guides(self, micro: MicroBatch) -> Guides:
         """What they say of a micro-batch."""

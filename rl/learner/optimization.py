@@ -193,7 +193,8 @@ class Optimization:
             weights: the policy's, new; used where the reference is to become the policy.
         """
         algorithm = self._recipe.algorithm
-        if algorithm.entropy_target is not None and update.n_trained_tokens:
+        learned = update.n_trained_tokens and not self._critic_alone(update.version)
+        if algorithm.entropy_target is not None and learned:
             self.entropy_coef = adapted(
                 self.entropy_coef,
                 update.entropy,

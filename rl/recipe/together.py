@@ -118,6 +118,24 @@ def every_advantage_has_its_baseline(recipe: "Recipe") -> Iterator[Clash]:
             "learner.sequence_parallel",
             "critic",
         )
+    guides = [key for key, used in {
+        "teacher": recipe.teacher is not None, "algorithm.kl_coef": recipe.algorithm.kl_coef > 0
+    }.items() if used]  # fmt: skip
+    if guides and recipe.learner.sequence_parallel > 1:
+        yield Clash(
+            f"learner.sequence_parallel ({recipe.learner.sequence_parallel}) does not share the "
+            f"passes of a frozen policy out over ranks ({guides[0]}): set it to 1, or leave that "
+            "out",
+            "learner.sequence_parallel",
+            guides[0],
+        )
+    if recipe.reference.every and recipe.reference.model is not None:
+        yield Clash(
+            "reference.every turns the reference into the policy, and reference.model may have "
+            "another shape: set one of the two to 0 or null",
+            "reference.every",
+            "reference.model",
+        )
     if recipe.group_size == 1 and recipe.algorithm.advantage not in ("gae", "none"):
         yield Clash(
             f"group_size 1 leaves algorithm.advantage '{recipe.algorithm.advantage}' without a "

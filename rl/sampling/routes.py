@@ -57,7 +57,7 @@ def read_experts(model: str | Path) -> Experts | None:
     return Experts(
         layers=found["num_hidden_layers"],
         count=count,
-        per_token=found["num_experts_per_tok"],
+        per_token=found.get("num_experts_per_tok") or 0,  # 0: called otherwise, not replayed
         model_type=found["model_type"],
     )
 

@@ -110,7 +110,7 @@ def test_a_weight_or_a_dual_clip_may_be_left_away():
         ({"preset": "gspo"}, ["clip(r, 0.9997, 1.0004)", "r = geometric mean over the answer"]),
         ({"preset": "cispo"}, ["-min(r, 5) A log p"]),
         ({"preset": "rloo", "weight_max": None}, ["of -A log p", "the task's other answers"]),
-        ({"preset": "reinforce++"}, ["its standard deviation over the step"]),
+        ({"preset": "reinforce++"}, ["its standard deviation where R differ"]),
         ({"preset": "gmpo"}, ["at most e^0.4 where A > 0, else at least e^-0.4"]),
         ({"preset": "sapo"}, ["g = 1 where A > 0, else 1.05"]),
         ({"preset": "icepop"}, ["tokens whose p / q is not in [0.5, 5]"]),

@@ -33,6 +33,18 @@ def recipe(**written):
             "reference.every (9) copies the policy's weights",
         ),
         (
+            {"reference": {"every": 9, "model": "org/x"}, "algorithm": {"kl_coef": 0.1}},
+            "reference.every turns the reference into the policy",
+        ),
+        (
+            {
+                "teacher": {"model": "org/x"},
+                "learner": {"ranks": 2, "sequence_parallel": 2},
+                "embedded": {"heads": 2, "kv_heads": 2},
+            },
+            "learner.sequence_parallel (2) does not share the passes of a frozen policy",
+        ),
+        (
             {
                 "teacher": {"model": "org/x"},
                 "algorithm": {"advantage": "none"},
