@@ -15,15 +15,16 @@ QUESTION = "Without carrying, {start} plus all after {before} up to {last}=?"
 
 @dataclass(frozen=True)
 class RunningSum(Env):
-    """Add consecutive numbers, no digit carried: `37 plus all after 21 up to 34=?`.
+    """Add consecutive numbers, no digit carried: `37 plus all after 21 up to 23=?`.
 
-    The worked solution copies what is given, the number before the first term, the last term and
-    the total so far, and writes one step after the other, in which digits that are those of the
-    last term are marked: `21/34--:37,22/34--:59,23/34--:72,` until all are the same,
-    then the boxed total. A step follows from the one before it alone, so that whoever sees that can
-    go on: an answer of any length can be worked in a context that holds two steps. The question has
-    the same length however many steps it asks for. Every step is equally long and all its digits
-    depend on few others at fixed distances, so that a small policy can learn it.
+    The worked solution goes from the number before the first term to the last one. A step has the
+    term, the last term, a mark for each digit in which they are equal, and the sum so far plus the
+    term, digit by digit; the first one takes over what to begin with:
+    `21/23=-:0+3=3,0+7=7,22/23=-:3+2=5,7+2=9,23/23==:5+2=7,9+3=2,\\boxed{72}`. A step follows from
+    the one before it alone, so that whoever sees that can go on: an answer of any length can be
+    worked in a context that holds two steps. The question has the same length however many steps it
+    asks for. Every step is equally long and what belongs together stands side by side, so that a
+    small policy learns it soon.
     """
 
     steps: int = 20
@@ -85,11 +86,17 @@ def totals(start: int, before: int, last: int, slip_at: int = 0, change: int = 0
 def work(start: int, before: int, last: int, slip_at: int = 0, change: int = 0) -> str:
     """The worked solution; with `change`, one that is wrong from term `slip_at` on."""
     found = totals(start, before, last, slip_at, change)
-    steps = [
-        f"{term}/{last}{same_digits(term, last)}:{total:0{WIDTH}d},"
-        for term, total in enumerate(found, start=before)
-    ]
-    return "".join(steps) + f"\\boxed{{{found[-1]:0{WIDTH}d}}}"
+    text, total = "", 0
+    for term, after in enumerate(found, start=before):
+        added = start if term == before else term
+        columns = zip(_digits(total), _digits(added), _digits(after), strict=True)
+        sums = "".join(f"{a}+{b}={c}," for a, b, c in columns)
+        text, total = f"{text}{term}/{last}{same_digits(term, last)}:{sums}", after
+    return f"{text}\\boxed{{{_digits(total)}}}"
+
+
+def _digits(number: int) -> str:
+    return f"{number:0{WIDTH}d}"
 
 
 def same_digits(left: int, right: int) -> str:
