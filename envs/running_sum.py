@@ -12,7 +12,10 @@ from verifiers.verdict import Verdict
 WIDTH = 2  # digits of every term and every total
 NUMBERS = 10**WIDTH  # of that width; after the last comes the first
 STRIDE = 7  # from one term to the next; it comes by every number before it comes by one again
-QUESTION = "Without carrying, {start:02d} plus every 7th after {before:02d} to {last:02d} (past 99 to 00)=?"
+QUESTION = (
+    "Without carrying, {start:02d} plus every 7th after {before:02d} to {last:02d} "
+    "(past 99 to 00)=?"
+)
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,7 @@ def work(start: int, before: int, last: int, slip_at: int = 0, change: int = 0) 
         columns = zip(_digits(total), _digits(added), _digits(after), strict=True)
         sums = "".join(f"{a}+{b}={c}," for a, b, c in columns)
         place = f"{_digits(term)}/{_digits(last)}{same_digits(term, last)}"
-        text, total = (
-            f"{text}{_digits(term)}/{_digits(last)}{same_digits(term, last)}:{sums}",
-            after,
-        )
+        text, total = f"{text}{place}:{sums}", after
     return f"{text}\\boxed{{{_digits(total)}}}"
 
 
