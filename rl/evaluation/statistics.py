@@ -7,7 +7,7 @@ families (twenty instances of one template), the family is: its problems rise an
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
-from math import atan, comb, cos, pi, sin, sqrt
+from math import atan, comb, cos, inf, pi, sin, sqrt
 from typing import NamedTuple
 
 LEVEL = 0.95  # of every interval
@@ -77,86 +77,148 @@ def mean_over_problems(
 
     The interval is Wilson's (1927) for the number of independent yes-or-no problems that would have
     the variance seen here; it stays in [0, 1] and has a width also where every problem scored the
-    same. families: of each problem; None: every problem is one of its own.
+    same. Yes-or-no problems alone get Wilson's own interval. Where the variance had to be estimated
+    it has Student's quantile in place of the normal one (Dean and Pagano 2015 compare such
+    intervals for surveys).
+
+    In simulation it holds the truth 93 to 97 % of the time from 20 problems or 20 equal families
+    on. It does so less often (90 % was seen) where few families of very unequal sizes are right or
+    wrong as a whole and one rate is rare.
+
+    families: of each problem; None: every problem is one of its own.
 
     Raises:
         ValueError: no scores, or another number of families.
     """
-    sizes, totals = _clusters(scores, families)
-    n = len(scores)
-    mean = sum(scores) / n
-    effective = _kish(sizes)
-    spread = _squared_error(sizes, totals, mean)
-    if spread > 0:
-        effective = max(effective, mean * (1 - mean) / spread)
-    ratio = _quantile(sizes, families) ** 2 / effective
-    centre = (mean + ratio / 2) / (1 + ratio)
+    groups = _grouped(scores, families)
+    mean = sum(scores) / len(scores)
+    least = groups.independent  # no variance is larger than that of yes or no, family by family
+    effective = least
+    if len(groups.sizes) > 1:
+        centre, variance = _centre_and_variance(groups, (0.0, 1.0))
+        shrunk = groups.n / groups.n_with_ends
+        effective = max(least, centre * (1 - centre) / variance * shrunk)
+    # To the degree that the variance is at its bound, the mean says what it is.
+    quantile = t_quantile((least - 1) / (1 - least / effective)) if effective > least else NORMAL
+    ratio = quantile * quantile / effective
+    middle = (mean + ratio / 2) / (1 + ratio)
     half = sqrt(mean * (1 - mean) * ratio + ratio * ratio / 4) / (1 + ratio)
-    return Estimate(mean, max(0.0, centre - half), min(1.0, centre + half))
+    return Estimate(mean, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def difference_over_problems(
+    first: Sequence[float],
+    second: Sequence[float],
+    families: Sequence[Hashable] | None = None,
+) -> Estimate:
+    """Mean of second - first, two scores in [0, 1] of the same problem each, in -1 to 1.
+
+    Paired: how hard a problem is cancels out. The interval is Student's, around a mean that a tenth
+    of a problem (or family) at either end of the scale pulls towards 0, in the manner of Agresti
+    and Min (2005); so it has a width also where no problem tells the two apart. In simulation it
+    holds the truth 93 to 97 % of the time from 40 problems or families on, and more often where
+    there are fewer or hardly any problem tells the two apart.
+
+    Raises:
+        ValueError: no scores, or unequal numbers of scores or families.
+    """
+    groups = _grouped([b - a for a, b in zip(first, second, strict=True)], families)
+    value = sum(groups.totals) / groups.n
+    if len(groups.sizes) == 1:
+        return Estimate(value, -1.0, 1.0)
+    centre, variance = _centre_and_variance(groups, (-1.0, 1.0))
+    half = t_quantile(groups.independent - 1) * sqrt(variance)
+    # The interval is around the centre; for a handful of problems that all agree it may end short.
+    low, high = min(value, centre - half), max(value, centre + half)
+    return Estimate(value, max(-1.0, low), min(1.0, high))
 
 
 def mean_of_amounts(
     amounts: Sequence[float], families: Sequence[Hashable] | None = None
 ) -> Estimate:
-    """Mean of an amount that is at least 0, such as tokens; the same unit, Student's interval.
+    """Mean of an amount that is at least 0, such as tokens, with Student's interval over the same
+    units; without an upper end where there is one problem or family only.
 
     Raises:
         ValueError: no amounts, or another number of families.
     """
-    sizes, totals = _clusters(amounts, families)
-    mean = sum(amounts) / len(amounts)
-    half = t_quantile(len(sizes) - 1) if len(sizes) > 1 else float("inf")
-    half *= sqrt(_squared_error(sizes, totals, mean)) if len(sizes) > 1 else 1.0
+    groups = _grouped(amounts, families)
+    mean = sum(amounts) / groups.n
+    if len(groups.sizes) == 1:
+        return Estimate(mean, 0.0, inf)
+    _, variance = _centre_and_variance(groups, ())
+    half = t_quantile(groups.independent - 1) * sqrt(variance)
     return Estimate(mean, max(0.0, mean - half), mean + half)
 
 
-def _clusters(
-    values: Sequence[float], families: Sequence[Hashable] | None
-) -> tuple[list[int], list[float]]:
-    """How many problems each family has, and the sum of their values."""
+# Weight, in families, of what is put at each end of the scale. With .05 or less, intervals of rare
+# rates are too narrow (coverage 85 to 92 % in simulation); with .2 and more, others are too wide.
+END_WEIGHT = 0.1
+
+
+class _Groups(NamedTuple):
+    """Families of problems: how many problems each has, and the sum of their values."""
+
+    sizes: list[int]
+    totals: list[float]
+
+    @property
+    def n(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def usual_size(self) -> float:
+        """Of the family that a problem is in, averaged over problems."""
+        return sum(size * size for size in self.sizes) / self.n
+
+    @property
+    def independent(self) -> float:
+        """Problems that these are worth if those of a family are always alike (Kish 1965)."""
+        return self.n / self.usual_size
+
+    @property
+    def n_with_ends(self) -> float:
+        return self.n + 2 * END_WEIGHT * self.usual_size
+
+
+def _grouped(values: Sequence[float], families: Sequence[Hashable] | None) -> _Groups:
     if not values:
         raise ValueError("no problems to average over")
     if families is None:
-        return [1] * len(values), list(values)
-    sizes: dict[Hashable, int] = {}
-    totals: dict[Hashable, float] = {}
+        return _Groups([1] * len(values), list(values))
+    found: dict[Hashable, list[float]] = {}
     for value, family in zip(values, families, strict=True):
-        sizes[family] = sizes.get(family, 0) + 1
-        totals[family] = totals.get(family, 0.0) + value
-    return list(sizes.values()), list(totals.values())
+        found.setdefault(family, []).append(value)
+    members = list(found.values())
+    return _Groups([len(each) for each in members], [sum(each) for each in members])
 
 
-def _kish(sizes: Sequence[int]) -> float:
-    """Independent problems that these would be worth if those of a family were always alike."""
-    return sum(sizes) ** 2 / sum(size * size for size in sizes)
+def _centre_and_variance(groups: _Groups, ends: Sequence[float]) -> tuple[float, float]:
+    """Mean, and its variance from how far families lie from it (CR2: Bell and McCaffrey 2002), with
+    END_WEIGHT of a usual family at each end of the scale."""
+    n, size = groups.n, groups.usual_size
+    n_all = n + END_WEIGHT * size * len(ends)
+    centre = (sum(groups.totals) + END_WEIGHT * size * sum(ends)) / n_all
+    squares = sum(
+        (total - s * centre) ** 2 / (1 - s / n)
+        for s, total in zip(groups.sizes, groups.totals, strict=True)
+    )
+    squares += sum(END_WEIGHT * size**2 * (end - centre) ** 2 for end in ends)
+    return centre, squares / n_all**2
 
 
-def _squared_error(sizes: Sequence[int], totals: Sequence[float], mean: float) -> float:
-    """Variance of the mean, from how far families lie from it (CR2; Bell and McCaffrey 2002)."""
-    n = sum(sizes)
-    if len(sizes) == 1:
-        return 0.0
-    parts = ((t - s * mean) ** 2 / (1 - s / n) for s, t in zip(sizes, totals, strict=True))
-    return sum(parts) / (n * n)
-
-
-def _quantile(sizes: Sequence[int], families: Sequence[Hashable] | None) -> float:
-    if families is None:
-        return NORMAL
-    return t_quantile(max(1, round(_kish(sizes)) - 1))
-
-
-@lru_cache(maxsize=4096)
-def t_quantile(df: int) -> float:
+def t_quantile(df: float) -> float:
     """What Student's t with `df` degrees of freedom lies within, plus or minus, 95 % of the time.
 
-    The share within +-t is a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4), which is
-    inverted by bisection.
+    Degrees of freedom are rounded down, and are at least 1.
     """
-    if df < 1:
-        raise ValueError(f"degrees of freedom must be at least 1, got {df}")
-    if df >= LARGE_DF:
-        return NORMAL
+    return NORMAL if df >= LARGE_DF else _t_quantile(max(1, int(df)))
+
+
+@lru_cache(maxsize=LARGE_DF)
+def _t_quantile(df: int) -> float:
+    """The share within +-t is a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4), which is
+    inverted by bisection."""
     low, high = 0.0, 13.0  # 12.706 with one degree of freedom
     for _ in range(50):
         middle = (low + high) / 2
