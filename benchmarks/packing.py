@@ -85,6 +85,7 @@ def padded(batch: Batch, at_most: int, *, way: str) -> Batch:
         rollout_logprobs=numbers(batch.rollout_logprobs),
         advantages=numbers(batch.advantages),
         weights=numbers(batch.weights),
+        rewards=numbers(batch.rewards),
     )
 
 

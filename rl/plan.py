@@ -206,8 +206,8 @@ def _lines(
         chosen = "the sampler chose" if recipe.moe.routing == "replay" else "its own router chooses"
         lines.insert(
             1,
-            f"experts     {per_token} of {count} per token and layer; the learner takes those that "
-            f"{chosen} (moe.routing: {recipe.moe.routing})",
+            f"experts     {per_token or '?'} of {count} per token and layer; the learner takes "
+            f"those that {chosen} (moe.routing: {recipe.moe.routing})",
         )
     if recipe.sft is not None:
         source = recipe.sft.data or "the environments"

@@ -1,5 +1,6 @@
 """Where the recipe's algorithm meets the tensors: correction, loss, what pulls, aggregation."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,16 @@ from rl.algorithm import correction, kl, loss
 from rl.algorithm.aggregate import add_up
 from rl.algorithm.loss import TokenLoss
 from rl.learner.microbatch import MicroBatch
-from rl.recipe.algorithm import Algorithm
+from rl.recipe.algorithm import LOSS_NUMBERS, RATIO_OF_ANSWERS, Algorithm
+
+LOSSES: dict[str, Callable[..., TokenLoss]] = {
+    "clip": loss.clip,
+    "gspo": loss.gspo,
+    "gmpo": loss.gmpo,
+    "sapo": loss.sapo,
+    "dppo": loss.dppo,
+    "reinforce": loss.reinforce,
+}
 
 
 class Contribution(NamedTuple):
@@ -132,28 +142,9 @@ def kept_tokens(algorithm: Algorithm, logprobs: Tensor, micro: MicroBatch) -> Te
 def token_losses(
     algorithm: Algorithm, logprobs: Tensor, micro: MicroBatch, kept: Tensor
 ) -> TokenLoss:
-    """The policy loss of every kept token, with the numbers of the recipe."""
+    """The policy loss of every kept token: the function of that name in rl/algorithm/loss.py, with
+    the numbers that the recipe has for it, whose keys are its keywords."""
     tokens = (logprobs, micro.rollout_logprobs, micro.advantages, kept)
-    match algorithm.loss:
-        case "clip":
-            low, high = _number(algorithm.clip_low), _number(algorithm.clip_high)
-            dual = algorithm.clip_dual
-            return loss.clip(*tokens, clip_low=low, clip_high=high, clip_dual=dual)
-        case "gspo":
-            low, high = _number(algorithm.clip_low), _number(algorithm.clip_high)
-            return loss.gspo(*tokens, micro.sequence, clip_low=low, clip_high=high)
-        case "gmpo":
-            return loss.gmpo(*tokens, micro.sequence, clip_nats=_number(algorithm.clip_nats))
-        case "sapo":
-            up, down = _number(algorithm.gate_positive), _number(algorithm.gate_negative)
-            return loss.sapo(*tokens, gate_positive=up, gate_negative=down)
-        case "dppo":
-            return loss.dppo(*tokens, tv_max=_number(algorithm.tv_max))
-        case "reinforce":
-            return loss.reinforce(*tokens, weight_max=algorithm.weight_max)
-
-
-def _number(value: float | None) -> float:
-    """A number that the schema has made sure of for its loss."""
-    assert value is not None
-    return value
+    answers = (micro.sequence,) if algorithm.loss in RATIO_OF_ANSWERS else ()
+    numbers = {name: getattr(algorithm, name) for name in LOSS_NUMBERS[algorithm.loss]}
+    return LOSSES[algorithm.loss](*tokens, *answers, **numbers)

@@ -49,7 +49,7 @@ class Packed(NamedTuple):
     batch: Batch
     advantages: list[list[float | None]]  # 0 where there is none; None: its tokens' differ
     skipped: list[list[str | None]]  # why a rollout was not trained on; None: it was
-    signal_groups: int  # whose rewards say what was better
+    signal_groups: int  # whose rewards may say what was better, see why_skip
 
 
 def why_invalid(graded: Graded, recipe: Recipe) -> str | None:

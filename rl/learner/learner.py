@@ -208,7 +208,7 @@ class Learner:
             rows = torch.arange(count - 1, device=tokens.device)
             positions = torch.arange(count, device=tokens.device)
             with looking(self._engine):
-                found, _ = self._engine(
+                found, *_ = self._engine(
                     tokens, positions, segments([count], tokens.device), rows, tokens[1:], 1.0
                 )
         return found.tolist()

@@ -122,9 +122,9 @@ def _laid_out(batch: Batch, lengths: list[int], sequences: list[int]) -> MicroBa
     index = torch.arange(len(offset)) + offset
     trained = batch.loss_mask[index].nonzero().squeeze(1)
     source = index[trained]
-    answers = sequence_answers(batch)
+    answers = sequences if batch.answers is None else batch.answers[starts].tolist()
     numbers: dict[int, int] = {}
-    numbered = torch.tensor([numbers.setdefault(answers[i], len(numbers)) for i in sequences])
+    numbered = torch.tensor([numbers.setdefault(answer, len(numbers)) for answer in answers])
     _, sequence = numbered.repeat_interleave(own)[trained].unique(return_inverse=True)
     return MicroBatch(
         tokens=batch.tokens[index],

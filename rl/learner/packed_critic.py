@@ -62,18 +62,15 @@ class PackedPolicyWithValues(PackedPolicy):
         temperature: float,
         entropy_gradient: bool = False,
         routes: Tensor | None = None,
-        with_values: bool = False,
         frozen: bool = False,
-    ) -> tuple[Tensor, ...]:
-        """Log-probabilities and entropies as the policy gives them, and `with_values` those too,
-        [N] each.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probabilities and entropies as the policy gives them, and values, [N] each.
 
         Args:
             frozen: the values have no gradient but that of their head.
         """
         hidden = self.hidden(tokens, positions, segments, rows, routes)
         head = self.model.get_output_embeddings()
-        found = head(hidden, targets, temperature, entropy_gradient)
-        if not with_values:
-            return found
-        return *found, self.value_head(hidden.detach() if frozen else hidden)
+        logprobs, entropies = head(hidden, targets, temperature, entropy_gradient)
+        values = self.value_head(hidden.detach() if frozen else hidden)
+        return logprobs, entropies, values

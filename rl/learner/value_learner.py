@@ -196,7 +196,6 @@ class SharedTrunk(ValueLearner):
             temperature,
             entropy_gradient,
             micro.routes,
-            with_values=True,
             frozen=frozen,
         )
 

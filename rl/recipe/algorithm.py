@@ -148,9 +148,9 @@ class Algorithm(Section):
         "group_std"
     )
     """group_mean: reward - mean of its group; group_std: that over the group's standard deviation;
-    batch_std: that over the step's; leave_one_out: reward - mean of the others in its group; gae:
-    of every token, by the values of a critic (PPO); none: rewards are not looked at, only a teacher
-    teaches."""
+    batch_std: that over the deviation of all groups of the step whose rewards differ;
+    leave_one_out: reward - mean of the others in its group; gae: of every token, by the values of a
+    critic (PPO); none: rewards are not looked at, only a teacher teaches."""
 
     loss: Literal["clip", "gspo", "gmpo", "sapo", "dppo", "reinforce"] = "clip"
     """clip: the ratio of a token, clipped (PPO, GRPO, DAPO); gspo: the ratio of an answer, clipped;

@@ -32,7 +32,7 @@ class Experts:
 
     layers: int  # of the model, whether or not they have experts
     count: int  # in a layer
-    per_token: int
+    per_token: int  # 0: the configuration has another name for it
     model_type: str
 
     @property
@@ -57,7 +57,7 @@ def read_experts(model: str | Path) -> Experts | None:
     return Experts(
         layers=found["num_hidden_layers"],
         count=count,
-        per_token=found.get("num_experts_per_tok") or 0,  # 0: called otherwise, not replayed
+        per_token=found.get("num_experts_per_tok") or 0,
         model_type=found["model_type"],
     )
 
@@ -76,6 +76,12 @@ def replayed_experts(model: str | Path, recipe: Recipe) -> Experts | None:
             f"moe.routing: replay knows the routers of {', '.join(REPLAYED)} with up to "
             f"{MAX_EXPERTS} experts, and {model} is {experts.model_type} with {experts.count}: let "
             "the learner choose the experts itself with moe.routing=learner"
+        )
+    if not experts.per_token:
+        raise UserError(
+            "moe.routing: replay needs to know how many experts a token takes, and the "
+            f"configuration of {model} has no num_experts_per_tok: let the learner choose the "
+            "experts itself with moe.routing=learner"
         )
     rollout = recipe.rollout
     if rollout.chunk_tokens is not None or rollout.truncated == "interrupt":

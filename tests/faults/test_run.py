@@ -31,7 +31,8 @@ def env_with(tmp_path, body):
 
 def assay(cwd, *arguments):
     """Start `assay` in another folder, from which the recipe's own files are found too."""
-    (cwd / "tests").symlink_to(ROOT / "tests")
+    for folder in ("tests", "benchmarks"):
+        (cwd / folder).symlink_to(ROOT / folder)
     return subprocess.Popen(
         [sys.executable, "-m", "rl", *arguments], cwd=cwd, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

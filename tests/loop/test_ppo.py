@@ -9,6 +9,10 @@ pytestmark = pytest.mark.slow
 
 OWN = {"pretraining_steps": 1, "lr": 1e-3, "updates": 2, "value_clip": 0.02}
 SHARED = {"trunk": "shared", "coef": 0.1, "pretraining_steps": 1, "lr": 1e-3}
+# A target far below, so that the coefficient falls with every update of the policy.
+ENTROPY = {
+    "preset": "ppo", "entropy_coef": 0.02, "entropy_target": 1.0, "entropy_coef_step": 0.005
+}  # fmt: skip
 ONE = {"micro_batch_tokens": 100_000}
 TWO = {"micro_batch_tokens": 130, "ranks": 2}
 
@@ -37,12 +41,14 @@ def steps(directory):
 
 @pytest.fixture(scope="module")
 def own(model, tmp_path_factory):
-    return run_ranks(model, steps(tmp_path_factory.mktemp("own")), critic=OWN, **ONE)
+    given = {"critic": OWN, "algorithm": ENTROPY}
+    return run_ranks(model, steps(tmp_path_factory.mktemp("own")), **given, **ONE)
 
 
 @pytest.fixture(scope="module")
 def shared(model, tmp_path_factory):
-    return run_ranks(model, steps(tmp_path_factory.mktemp("shared")), critic=SHARED, **ONE)
+    given = {"critic": SHARED, "algorithm": ENTROPY}
+    return run_ranks(model, steps(tmp_path_factory.mktemp("shared")), **given, **ONE)
 
 
 @pytest.mark.parametrize("trunk", ["own", "shared"])
@@ -56,6 +62,13 @@ def test_in_pretraining_only_the_critic_learns(trunk, request):
     assert second["critic"]["value_mean"] > 0
     assert second["grad_norm"] > first["grad_norm"]
     assert first["mismatch_kl"] == pytest.approx(second["mismatch_kl"], rel=1e-5), "it is watched"
+
+
+@pytest.mark.parametrize("trunk", ["own", "shared"])
+def test_what_entropy_earns_is_not_adapted_before_the_policy_learns(trunk, request):
+    found = request.getfixturevalue(trunk)
+    coefs = [found[i]["optional"]["entropy_coef"] for i in (1, 3, 4, 6)]
+    assert coefs == pytest.approx([0.02, 0.02, 0.015, 0.01])
 
 
 def test_a_trunk_of_its_own_is_held_back_by_the_clip_and_a_shared_one_never_moves_twice(
@@ -80,7 +93,8 @@ def test_any_split_over_ranks_and_passes_is_the_same_update(
     trunk, critic, zero_stage, model, tmp_path, request
 ):
     whole = request.getfixturevalue(trunk)
-    split = run_ranks(model, steps(tmp_path), critic=critic, zero_stage=zero_stage, **TWO)
+    given = {"critic": critic, "algorithm": ENTROPY, "zero_stage": zero_stage}
+    split = run_ranks(model, steps(tmp_path), **given, **TWO)
     assert split[2] == split[0] == whole[0]
     assert split[1]["n_micro_batches"] > 1
     for at in (1, 3, 4):

@@ -35,6 +35,15 @@ def test_one_step_with_signal_starts_the_count_again():
     assert said == [[]] * 5
 
 
+@pytest.mark.parametrize(
+    "learns", [{"teacher": {"model": "org/b"}}, {"algorithm": {"entropy_coef": 0.1}}]
+)
+def test_nothing_is_said_where_answers_teach_whatever_their_rewards_are(learns):
+    recipe = Recipe.model_validate({**RECIPE.model_dump(include={"model", "envs"}), **learns})
+    alarms, idle = Warnings(recipe), replace(HEALTHY, signal_groups=0)
+    assert [alarms.check(idle) for _ in range(6)] == [[]] * 6
+
+
 def test_mostly_truncated_answers_are_said_with_the_key_to_change():
     warnings, cut_off = Warnings(RECIPE), replace(HEALTHY, truncated_fraction=0.6)
     (warning,) = warnings.check(cut_off)

@@ -133,6 +133,7 @@ def test_packed_positions_restart_in_every_sequence() -> None:
 
 def test_padding_for_the_learner_adds_tokens_that_are_not_trained_and_nothing_else() -> None:
     batch = _batch([3, 7, 2, 5, 4])
+    batch = batch._replace(rewards=batch.tokens * batch.loss_mask / 2)
     by_step, by_pass = padded(batch, 14, way="step"), padded(batch, 14, way="pass")
     assert sequence_lengths(by_step) == [7, 7, 7, 7, 7]
     assert sequence_lengths(by_pass) == [7, 7, 5, 5, 4]
@@ -140,6 +141,8 @@ def test_padding_for_the_learner_adds_tokens_that_are_not_trained_and_nothing_el
         mask = one.loss_mask
         assert one.tokens[mask].tolist() == batch.tokens[batch.loss_mask].tolist()
         assert one.positions[mask].tolist() == batch.positions[batch.loss_mask].tolist()
+        assert one.rewards[mask].tolist() == batch.rewards[batch.loss_mask].tolist()
+        assert len(one.rewards) == len(one.tokens)
         assert one.weights.sum() == one.denominator == batch.denominator
 
 

@@ -5,9 +5,10 @@ import torch
 
 from benchmarks.peak import Peak
 from rl.learner.batch import Batch
+from rl.learner.frozen import FrozenPolicies
 from rl.learner.microbatch import plan, sequence_lengths, take
 from rl.learner.packed_model import PackedPolicy, load_model
-from tests.tiny import VOCABULARY, tiny_model
+from tests.tiny import VOCABULARY, learner_recipe, tiny_model
 
 MIB = 2**20
 HIDDEN, INTERMEDIATE = 96, 192  # of tests/tiny.py
@@ -52,6 +53,23 @@ def test_logits_never_exist_whole_in_forward_and_backward(model):
     assert parts.elements <= max(MIB // 4, sum(lengths) * INTERMEDIATE) < logits / 5
     # the log-probabilities of all of the vocabulary, their gradient, and one more
     assert whole.bytes - parts.bytes > 2 * (logits * 4 - MIB)
+
+
+def largest_of_reference(model, lengths, logits_mib):
+    """Elements of the largest tensor while a reference looks at a pass."""
+    recipe = learner_recipe(0.7, {"kl_coef": 0.1}, logits_mib=logits_mib)
+    policies = FrozenPolicies(model, recipe, torch.device("cpu"))
+    with Peak() as found:
+        policies.guides(passes(lengths))
+    return found.elements
+
+
+def test_logits_of_a_frozen_policy_never_exist_whole_either(model):
+    lengths = [900, 500, 300, 300]
+    logits = (sum(lengths) - len(lengths)) * VOCABULARY
+    assert largest_of_reference(model, lengths, 1024) == logits
+    parts = largest_of_reference(model, lengths, 1)
+    assert parts <= max(MIB // 4, sum(lengths) * INTERMEDIATE) < logits / 5
 
 
 def test_no_tensor_grows_with_the_square_of_an_answer(model):

@@ -1,5 +1,7 @@
 """The learner with the sampler's experts, on a tiny model of random weights."""
 
+import json
+
 import pytest
 import torch
 
@@ -162,3 +164,16 @@ def test_experts_that_cannot_be_replayed_are_refused_with_the_key_that_overrides
         replayed_experts(directory, recipe)
     moe = recipe.moe.model_copy(update={"routing": "learner"})
     assert replayed_experts(directory, recipe.model_copy(update={"moe": moe})) is None
+
+
+@pytest.mark.parametrize("name", ["moe_topk", "num_selected_experts"])
+def test_experts_per_token_under_another_name_are_refused_with_the_key_that_overrides(
+    name, directory, tmp_path
+):
+    config = json.loads((directory / "config.json").read_text())
+    config[name] = config.pop("num_experts_per_tok")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"has no num_experts_per_tok: .*moe.routing=learner"):
+        replayed_experts(tmp_path, learner_recipe())
+    own = learner_recipe(sections={"moe": {"routing": "learner"}})
+    assert replayed_experts(tmp_path, own) is None
