@@ -101,7 +101,8 @@ async def judged_again(
             env = envs.get(key) or envs.setdefault(key, make_env(sample.env, sample.options))
             canary = sample.id.startswith("canary/")
             one = job(sample.env, sample.options, sample.task, sample.response)
-            control = None if canary else one | {"response": _solution(env, sample)}
+            solution = None if canary else _solution(env, sample)
+            control = None if solution is None else one | {"response": solution}
             waiting.append((sample, asyncio.create_task(pool.verify(one, control))))
             if len(waiting) == IN_FLIGHT:
                 first, verdict = waiting.popleft()
@@ -115,8 +116,8 @@ async def judged_again(
         await asyncio.gather(*(verdict for _, verdict in waiting), return_exceptions=True)
 
 
-def _solution(env: Env, sample: Sample) -> str:
-    """Its task's reference solution.
+def _solution(env: Env, sample: Sample) -> str | None:
+    """Its task's reference solution; None where the environment has none.
 
     Raises:
         EnvError: the environment cannot solve it, most likely since it was changed.

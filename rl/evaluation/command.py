@@ -12,10 +12,16 @@ from typing import Any, NamedTuple
 
 from rl.children import ChildDied
 from rl.errors import UserError
+from rl.evaluation.contamination import (
+    Contamination,
+    contamination,
+    score_without,
+    text_of,
+    trained_on,
+)
 from rl.evaluation.problems import env_spec
-from rl.evaluation.scores import scores_json
 from rl.evaluation.settings import Draw, Settings, differing, sampling_settings
-from rl.evaluation.store import SCORES, Store, answers
+from rl.evaluation.store import Store, answers
 from rl.evaluation.table import Evaluated, show, write_summary
 from rl.evaluation.targets import Target, find_targets, is_run
 from rl.hardware import Hardware, find_hardware
@@ -65,7 +71,8 @@ def evaluate(arguments: Namespace) -> int:
     with Progress(0) as progress:
         evaluated = [_one(target, task, progress) for target in targets]
         show(evaluated, progress)
-        write_summary(out, evaluated)
+        met = _met_in_training(targets, evaluated, progress)
+        write_summary(out, evaluated, met)
         progress.say(str(out))
     return 0
 
@@ -142,9 +149,30 @@ def _one(target: Target, task: Task, progress: Progress) -> Evaluated:
             progress.say("    evaluated already: nothing is sampled again")
         else:
             _sample(target, found, settings, task, supervisor, store)
-            store.write(SCORES, scores_json(answers(list(store.rows()), settings)))
-    rows = list(store.rows())
-    return Evaluated(target.name, directory, settings, store.scores(), answers(rows, settings))
+            store.finish(settings)
+    found = answers(list(store.rows()), settings)
+    return Evaluated(target.name, directory, settings, store.scores(), found)
+
+
+def _met_in_training(
+    targets: Sequence[Target], evaluated: Sequence[Evaluated], progress: Progress
+) -> dict[str, dict[str, Any]]:
+    """Of each checkpoint of a run: which problems, or their like, the run trained on."""
+    found: dict[str, dict[str, Any]] = {}
+    by_run: dict[Path, Contamination] = {}
+    for target, one in zip(targets, evaluated, strict=True):
+        if target.run is None:
+            continue
+        if target.run not in by_run:
+            texts = {row["problem"]: text_of(row["prompt"]) for row in Store(one.directory).rows()}
+            by_run[target.run] = contamination(texts, trained_on(target.run))
+            progress.say(f"{target.run.name}: {by_run[target.run].sentence}")
+        met = by_run[target.run]
+        rest = score_without(one.answers, met)
+        if met.met:
+            progress.say(f"    {one.name} without those: {rest or 'no problem is left'}")
+        found[one.name] = met.to_json() | {"avg_at_k_without": rest and rest._asdict()}
+    return found
 
 
 def _find(target: Target, supervisor: Supervisor) -> dict[str, Any]:

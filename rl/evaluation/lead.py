@@ -187,7 +187,8 @@ async def judged(pool: VerifierPool, problem: Problem, sampled: Sampled) -> Verd
         return broken("the engine did not finish this answer", ENGINE)
     drawn = problem.drawn
     one = job(drawn.env, drawn.options, drawn.task, sampled.text)
-    return await pool.verify(one, one | {"response": drawn.solution})
+    control = None if drawn.solution is None else one | {"response": drawn.solution}
+    return await pool.verify(one, control)
 
 
 def _key(problem: Problem, sample: int) -> tuple[str, str, int]:

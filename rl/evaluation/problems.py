@@ -16,6 +16,7 @@ from rl.recipe.sections import EnvSpec
 from rl.tasks import Drawn, Tasks, sampling_seed
 
 OPTIONS = re.compile(r":(?=[A-Za-z_]\w*=)")  # between a name and its options
+QUESTIONS = "envs.math_benchmarks:MathBenchmark"  # a file of them, all held out
 NEXT_OPTION = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 
@@ -37,7 +38,7 @@ def env_spec(text: str) -> EnvSpec:
         key, _, value = part.partition("=")
         options[key] = read_value(value, f"--env {text!r}: {key}")
     if any(name.endswith(ending) for ending in FORMATS):
-        options, name = {"path": name, **options}, "dataset"
+        options, name = {"path": name, **options}, QUESTIONS
     return EnvSpec.model_validate({"name": name, **options})
 
 

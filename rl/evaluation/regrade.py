@@ -8,8 +8,7 @@ from typing import Any
 from envs.base import EnvError
 from rl.commands.audit import CHANGED, change_of, judged_again, print_changes, sample_of
 from rl.errors import UserError
-from rl.evaluation.scores import scores_json
-from rl.evaluation.store import ANSWERS, SCORES, SETTINGS, Store, answers
+from rl.evaluation.store import ANSWERS, SETTINGS, Store, answers
 from rl.evaluation.table import Evaluated, show
 from rl.judging import verifier_pool
 from rl.progress import Progress
@@ -76,7 +75,7 @@ def _one(path: Path, progress: Progress) -> tuple[Evaluated | None, int]:
             progress.say("    it is not complete: the command that began it goes on with it")
             return None, len(changes)
         if changes:
-            store.write(SCORES, scores_json(found))
+            store.finish(settings)
         return Evaluated(path.name, path, settings, store.scores(), found), len(changes)
 
 

@@ -2,20 +2,24 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.registry import find_class, job
 from rl.errors import UserError
+from rl.evaluation.inspect_log import inspect_log, log_name
 from rl.evaluation.problems import Problem
-from rl.evaluation.scores import Answer
+from rl.evaluation.scores import Answer, scores_json
 from rl.evaluation.settings import Settings, label_key
 from rl.record import RunDirectory
 from rl.types import Stop
 from verifiers.verdict import Outcome, Verdict
 
 SETTINGS, ANSWERS, SCORES = "settings.json", "answers.jsonl", "scores.json"
+LOGS = "inspect"  # directory for `inspect view`
 
 
 class Sampled(NamedTuple):
@@ -72,8 +76,16 @@ class Store:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         self._files.write_text(name, text)
 
-    def write(self, name: str, content: Any) -> None:
-        self._files.write_json(name, content)
+    def finish(self, settings: Settings) -> None:
+        """Write the scores of what is stored, and the same as a log of Inspect."""
+        rows = sorted(self.rows(), key=row_key)
+        found = scores_json(answers(rows, settings))
+        now = datetime.now(UTC)
+        shutil.rmtree(self.path / LOGS, ignore_errors=True)  # of earlier verdicts
+        (self.path / LOGS).mkdir()
+        log = inspect_log(settings.to_json(), rows, found, now)
+        self._files.write_json(f"{LOGS}/{log_name(now, settings.to_json())}", log)
+        self._files.write_json(SCORES, found)
 
     def scores(self) -> dict[str, Any]:
         return self._files.read_json(SCORES)

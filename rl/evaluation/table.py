@@ -78,8 +78,11 @@ def comparisons(evaluated: Sequence[Evaluated]) -> list[Comparison]:
     return found
 
 
-def write_summary(out: Path, evaluated: Sequence[Evaluated]) -> None:
-    """evaluation.json: settings and scores of every model of this command, and how they compare."""
+def write_summary(
+    out: Path, evaluated: Sequence[Evaluated], met: dict[str, dict[str, Any]]
+) -> None:
+    """evaluation.json: settings and scores of every model of this command, how they compare, and
+    which problems had been `met` in training."""
     content = {
         "evaluated": [
             {
@@ -91,5 +94,6 @@ def write_summary(out: Path, evaluated: Sequence[Evaluated]) -> None:
             for one in evaluated
         ],
         "comparisons": [found.to_json() for found in comparisons(evaluated)],
+        "contamination": met,
     }
     RunDirectory(out).write_json("evaluation.json", content)

@@ -30,6 +30,7 @@ class Target:
     variant: Variant | None = None
     remote: bool = False
     served_as: str | None = None  # remote: the model's name there; None: the only one it has
+    run: Path | None = None  # that it is a checkpoint of
 
 
 def find_targets(given: Sequence[str], variants: Sequence[Variant]) -> list[Target]:
@@ -102,7 +103,10 @@ def _checkpoints(run: Path) -> Iterator[Target]:
         if damage := find_damage(checkpoint):
             raise UserError(f"{damage}. Evaluate others of {run / 'checkpoints'} by their names")
         yield Target(
-            f"{name}-{checkpoint.name}", str(checkpoint.resolve()), step=_step(checkpoint.name)
+            f"{name}-{checkpoint.name}",
+            str(checkpoint.resolve()),
+            step=_step(checkpoint.name),
+            run=run.resolve(),
         )
 
 
@@ -118,7 +122,12 @@ def _directory(path: Path) -> Target:
         local_model(str(whole))  # one without a model in it is refused
     # Our own checkpoints keep their adapter in a directory of that name.
     inner = whole.parent.name + "-adapter" if whole.name == "adapter" else whole.name
-    return Target(inner, str(whole), step=_step(inner))
+    return Target(inner, str(whole), step=_step(inner), run=_run_of(whole))
+
+
+def _run_of(model: Path) -> Path | None:
+    """The run that a directory is a checkpoint of, or the adapter of one."""
+    return next((p for p in list(model.parents)[1:3] if is_run(p)), None)
 
 
 def _step(name: str) -> int | None:
