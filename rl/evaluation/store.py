@@ -77,9 +77,19 @@ class Store:
         self._files.write_text(name, text)
 
     def finish(self, settings: Settings) -> None:
-        """Write the scores of what is stored, and the same as a log of Inspect."""
+        """Write the scores of what is stored, and the same as a log of Inspect.
+
+        Raises:
+            UserError: an environment has no verdict but broken ones.
+        """
         rows = sorted(self.rows(), key=row_key)
-        found = scores_json(answers(rows, settings))
+        try:
+            found = scores_json(answers(rows, settings))
+        except ValueError as error:
+            raise UserError(
+                f"{self.path} has no scores: {error}. See logs/verifiers.log there, mend the "
+                "environment, and judge again with assay eval --regrade"
+            ) from error
         now = datetime.now(UTC)
         shutil.rmtree(self.path / LOGS, ignore_errors=True)  # of earlier verdicts
         (self.path / LOGS).mkdir()
