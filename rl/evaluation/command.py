@@ -169,8 +169,8 @@ def _met_in_training(
             progress.say(f"{target.run.name}: {by_run[target.run].sentence}")
         met = by_run[target.run]
         rest = score_without(one.answers, met)
-        if met.met:
-            progress.say(f"    {one.name} without those: {rest or 'no problem is left'}")
+        if met.met and rest is not None:
+            progress.say(f"    {one.name} without those: {rest}")
         found[one.name] = met.to_json() | {"avg_at_k_without": rest and rest._asdict()}
     return found
 

@@ -35,9 +35,9 @@ def table(evaluated: Sequence[Evaluated]) -> Table:
     first = evaluated[0].scores["all"]
     k, problems = first["samples"], first["problems"]
     result = Table(title=f"{problems} problems, {k} answers each; 95 % intervals")
-    result.add_column("")
-    columns = [f"avg@{k}", *(["pass@1"] if k == 1 else [f"pass@{k}", f"pass^{k}", f"majority@{k}"])]
-    for column in [*columns, "tokens", "truncated", "broken"]:
+    result.add_column("", overflow="fold", min_width=min(30, max(len(x.name) for x in evaluated)))
+    columns = [f"avg@{k}", *(["pass@1"] if k == 1 else [f"pass@{k}", f"pass^{k}", f"maj@{k}"])]
+    for column in [*columns, "tokens", "cut off", "broken"]:
         result.add_column(column, justify="right")
     for one in evaluated:
         result.add_row(one.name, *_cells(one.scores["all"], k))
