@@ -1,4 +1,4 @@
-"""What a server loads in an evaluation: adapters merged, weights rounded, and what it is told by."""
+"""What a server loads in an evaluation: adapters merged, weights rounded, found by contents."""
 
 import json
 import shutil

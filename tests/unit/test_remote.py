@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 
@@ -126,13 +127,16 @@ def test_a_server_that_wants_the_budget_by_its_newer_name_gets_it():
 
 
 def test_a_server_that_never_answers_is_given_up_at_the_deadline():
-    import threading
+    given_up = threading.Event()
 
-    never = threading.Event()
-    server = ChatServer(lambda _: never.wait(5) or reply(said("late")))
+    def respond(_):
+        given_up.wait(60)
+        return reply(said("late"))
+
+    server = ChatServer(respond)
     with pytest.raises(EngineError, match=r"within 0.2 s \(rollout.deadline_s\)"):
         ask(server, deadline_s=0.2)
-    never.set()
+    given_up.set()
 
 
 def test_answers_in_chunks_need_tokens():
