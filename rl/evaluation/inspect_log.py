@@ -7,26 +7,46 @@ needed. One log for each evaluation directory: a sample is a problem, an epoch o
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from rl.record import RunDirectory
+
 VERSION = 2
+FOLDER = "inspect"  # in the directory of an evaluation
+MAX_TARGET = 2000  # characters of a truth that is no text: the tests of a program can be megabytes
 SCORER = "assay"
 STOPS = {"finished": "stop", "length": "max_tokens"}
 
 Row = Mapping[str, Any]  # of answers.jsonl
 
 
-def log_name(created: datetime, settings: Row) -> str:
-    """The name of the file: Inspect lists those that begin with a time."""
-    return (
-        f"{created.astimezone(UTC):%Y-%m-%dT%H-%M-%S}+00-00_assay_{settings['identity'][:12]}.json"
-    )
+def write_inspect_log(directory: Path) -> Path:
+    """Write the log of a finished evaluation into its folder `inspect`, in place of one before.
+
+    Raises:
+        UserError: the disk is full or not writable.
+        OSError, ValueError: the evaluation's own files are not there or cannot be read.
+    """
+    files = RunDirectory(directory)
+    created = datetime.fromtimestamp((directory / "scores.json").stat().st_mtime, UTC)
+    settings = files.read_json("settings.json")
+    scores = files.read_json("scores.json")
+    folder = directory / FOLDER
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*_assay_*.json"):
+        old.unlink()
+    # Inspect lists the files whose names begin with a time.
+    name = f"{created:%Y-%m-%dT%H-%M-%S}+00-00_assay_{settings['identity'][:12]}.json"
+    log = inspect_log(settings, files.rows("answers.jsonl"), scores, created)
+    RunDirectory(folder).write_json(name, log)
+    return folder / name
 
 
 def inspect_log(
     settings: Row, answers: Iterable[Row], scores: Row, created: datetime
 ) -> dict[str, Any]:
-    """The log of one evaluation, as plain data without NaN or infinity.
+    """The log of one evaluation, as plain data.
 
     settings, scores: the contents of settings.json and scores.json. answers: the rows of
     answers.jsonl. created: when it was evaluated; the log has no times of single answers.
@@ -37,7 +57,7 @@ def inspect_log(
     names = [spec["name"] for spec in settings["envs"]]
     identity = str(settings["identity"])
     ids = list(dict.fromkeys(sample["id"] for sample in samples))
-    return {
+    log = {
         "version": VERSION,
         "status": "success",
         "eval": {
@@ -74,6 +94,16 @@ def inspect_log(
         "stats": {"started_at": time, "completed_at": time},
         "samples": samples,
     }
+    return _whole_text(log)
+
+
+def _whole_text(value: Any) -> Any:
+    """The value with U+FFFD for halves of surrogate pairs, which Inspect's reader refuses."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole_text(key): _whole_text(x) for key, x in value.items()}
+    return [_whole_text(x) for x in value] if isinstance(value, list) else value
 
 
 def _numbered(answers: Iterable[Row]) -> Iterable[tuple[Row, int]]:
@@ -102,7 +132,7 @@ def _sample(settings: Row, row: Row, epoch: int) -> dict[str, Any]:
         "id": f"{_env(row)}/{row['problem'][:16]}",
         "epoch": epoch,
         "input": prompt,
-        "target": truth if isinstance(truth, str) else json.dumps(truth, ensure_ascii=False),
+        "target": truth if isinstance(truth, str) else json.dumps(truth)[:MAX_TARGET],
         "messages": [*asked, answered],
         "output": {
             "model": model,
