@@ -4,6 +4,7 @@ What was looked up: ids, splits and columns of the hub's data sets, in dataset c
 code that loads them (November 2026). What could not be is said with the benchmark.
 """
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -85,10 +86,16 @@ class Minerva(MathBenchmark):
 
     Several questions come from one course, which no column that could be verified names: the
     interval takes each for one of its own. Public code disagrees about the columns; most of it
-    reads `question` and `answer`.
+    reads `question` and `answer`. References such as `4.5e33` are read as 4.5 times 10^33; a
+    response has to write it out.
     """
 
     path: str = "math-ai/minervamath"
+
+    def _answer(self, answer: object, where: str) -> str:
+        text = super()._answer(answer, where)
+        powers = re.fullmatch(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)", text)
+        return f"{powers[1]} \\times 10^{{{int(powers[2])}}}" if powers else text
 
 
 @dataclass(frozen=True)

@@ -296,10 +296,7 @@ def with_imports(tests: str) -> str:
     Raises:
         ValueError: it is no Python.
     """
-    try:
-        tree = ast.parse(tests)
-    except SyntaxError as error:
-        raise ValueError(f"its tests are no Python: {error}") from error
+    tree = _parsed(tests)
     used, defined = set[str](), set[str](dir(builtins))
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
@@ -323,8 +320,15 @@ def _as_test(statements: str) -> str:
     tree = ast.parse(f"def {ONE_TEST}():\n    pass\n")
     function = tree.body[0]
     assert isinstance(function, ast.FunctionDef)
-    function.body += ast.parse(statements).body
+    function.body += _parsed(statements).body
     return ast.unparse(tree)
+
+
+def _parsed(tests: str) -> ast.Module:
+    try:
+        return ast.parse(tests)
+    except (SyntaxError, RecursionError) as error:
+        raise ValueError(f"its tests are no Python: {error}") from error
 
 
 def _split_at(prompt: str, entry_point: str) -> tuple[str, str]:

@@ -62,7 +62,7 @@ HIDDEN = [{"input": "[3, 4]\n5", "output": "[8, 9]", "testtype": "functional"}]
 LIVE = {
     "question_id": "1",
     "question_content": "Add k to every number.",
-    "starter_code": "class Solution:\n    def add(self, ns: List[int], k: int) -> List[int]:\n        ",
+    "starter_code": "class Solution:\n    def add(self, ns: List[int], k: int):\n        ",
     "public_test_cases": json.dumps(
         [{"input": "[1]\n2", "output": "[3]", "testtype": "functional"}]
     ),
@@ -143,6 +143,7 @@ def test_the_answers_are_those_of_the_rows(tmp_path: Path) -> None:
 
     assert truth("gsm8k").truth == "1,000"
     assert truth("olympiad_bench").truth == "1, 2"
+    assert truth("minerva").truth == "2.5 \\times 10^{8}"
     aime = make_env("aime_2024", {"path": str(tmp_path / "aime_2024.jsonl")})
     assert aime.verify(truth("aime_2024"), "\\boxed{25}").outcome is Outcome.CORRECT
 
