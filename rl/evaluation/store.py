@@ -2,15 +2,13 @@
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.registry import find_class, job
 from rl.errors import UserError
-from rl.evaluation.inspect_log import inspect_log, log_name
+from rl.evaluation.inspect_log import write_inspect_log
 from rl.evaluation.problems import Problem
 from rl.evaluation.scores import Answer, scores_json
 from rl.evaluation.settings import Settings, label_key
@@ -19,7 +17,6 @@ from rl.types import Stop
 from verifiers.verdict import Outcome, Verdict
 
 SETTINGS, ANSWERS, SCORES = "settings.json", "answers.jsonl", "scores.json"
-LOGS = "inspect"  # directory for `inspect view`
 
 
 class Sampled(NamedTuple):
@@ -82,20 +79,15 @@ class Store:
         Raises:
             UserError: an environment has no verdict but broken ones.
         """
-        rows = sorted(self.rows(), key=row_key)
         try:
-            found = scores_json(answers(rows, settings))
+            found = scores_json(answers(list(self.rows()), settings))
         except ValueError as error:
             raise UserError(
                 f"{self.path} has no scores: {error}. See logs/verifiers.log there, mend the "
                 "environment, and judge again with assay eval --regrade"
             ) from error
-        now = datetime.now(UTC)
-        shutil.rmtree(self.path / LOGS, ignore_errors=True)  # of earlier verdicts
-        (self.path / LOGS).mkdir()
-        log = inspect_log(settings.to_json(), rows, found, now)
-        self._files.write_json(f"{LOGS}/{log_name(now, settings.to_json())}", log)
         self._files.write_json(SCORES, found)
+        write_inspect_log(self.path)
 
     def scores(self) -> dict[str, Any]:
         return self._files.read_json(SCORES)
