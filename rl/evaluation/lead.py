@@ -132,7 +132,7 @@ class Evaluating:
         """
         self._begin = time.monotonic()
         self._tell(pool, at_once=True)
-        verdicts = BrokenVerdicts("evaluation", self.missing, self._recipe.alarms)
+        verdicts = BrokenVerdicts("evaluation", self._total, self._recipe.alarms)
         places = asyncio.Semaphore(sampler.places)
         todo = iter(self._missing)
         workers = min(self.missing, sampler.places + JUDGED_AT_ONCE)
