@@ -113,6 +113,17 @@ class Env(ABC):
         alarms.recheck_fraction of the accepted ones are, in a process of their own."""
         return self.verify(task, response)
 
+    def n_tasks(self, split: Split) -> int | None:
+        """How many tasks a split has; None: more than anybody will draw. Of a split with so many
+        the first so many indices of `draw` are all of them."""
+        return None
+
+    def family(self, task: Task) -> str | None:
+        """What a task has in common with others that are right or wrong together with it, such as
+        the template it was filled in from: intervals of scores then go by families. None: it stands
+        alone."""
+        return None
+
     def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
         """A worked solution to imitate in the warm start; with `corrupt`, one with a slip in it.
 

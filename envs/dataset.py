@@ -90,6 +90,9 @@ class Dataset(Env):
         epoch, place = divmod(index, len(rows))
         return rows[permutation(len(rows), f"{split}/{seed}/{epoch}")[place]]
 
+    def n_tasks(self, split: Split) -> int | None:
+        return len(self._rows[split])
+
     def verify(self, task: Task, response: str) -> Verdict:
         return math.verify_math(task.truth, response, self._question(task))
 

@@ -17,11 +17,19 @@ Train a policy as a recipe says.
 Everything the run produces lies in its run directory, the last line printed.
 """
 EVAL = """\
-Score a policy on held-out tasks: avg@k and pass@k with 95 % intervals.
+Score models on held-out tasks: avg@k, pass@k, pass^k, majority@k with 95 % intervals, and which of
+them is better.
 
-  assay eval runs/math_grpo-1a2b3c4d                     newest checkpoint of a run
+  assay eval runs/math_grpo-1a2b3c4d                     every checkpoint of a run, on its tasks
   assay eval path/or/hub-id --recipe recipes/math_grpo.yaml
+  assay eval Qwen/Qwen3-1.7B path/to/adapter --env gsm8k --env arithmetic:digits=3,terms=4
+  assay eval http://host:8000/v1#MODEL --env gsm8k       an OpenAI-compatible server
+  assay eval runs/math_grpo-1a2b3c4d --quantized int4    beside it with weights rounded to 4 bits
   assay eval runs/math_grpo-1a2b3c4d evaluation.samples=16
+  assay eval --regrade runs/eval-math_grpo-1a2b3c4d-5e6f7a8b
+
+Every answer is stored as soon as it is judged: the same command goes on where it was stopped.
+docs/evaluation.md has the rest.
 """
 ATTACK = """\
 Attack environments as a policy under reinforcement would, and say whether they may train: wrong
@@ -109,6 +117,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(commands)}"
         parser.error(f"there is no command '{given[0]}'; {hint}")
     arguments, rest = parser.parse_known_args(argv)
+    if arguments.command == "eval":
+        # So may models: argparse takes all that follow each other, and leaves the others.
+        arguments.models += [x for x in rest if not x.startswith("-")]
+        rest = [x for x in rest if x.startswith("-")]
+        if not arguments.models and arguments.regrade is None:
+            parser.error("the following arguments are required: CHECKPOINT")
     unknown = [x for x in rest if x.startswith("-") or "=" not in x]
     if unknown or (rest and not hasattr(arguments, "overrides")):
         parser.error(f"not understood: {' '.join(unknown or rest)}; see `assay --help`")
@@ -124,9 +138,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
             return train(arguments.recipe, arguments.overrides, dry_run=arguments.dry_run)
         case "eval":
-            from rl.launch import evaluate
-
-            return evaluate(arguments.model, arguments.recipe, arguments.overrides)
+            return _evaluate(arguments)
         case "verify":
             return _verify(arguments)
         case "attack":
@@ -171,6 +183,16 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         print(f"assay {version('assay')}")
         parser.exit()
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.regrade is not None:
+        from rl.evaluation.regrade import regrade
+
+        return regrade(arguments.regrade)
+    from rl.evaluation.command import evaluate
+
+    return evaluate(arguments)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -246,10 +268,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
         "--dry-run", action="store_true", help="print recipe and plan, start nothing"
     )
 
-    evaluate = command("eval", "score a policy on held-out tasks", EVAL)
-    evaluate.add_argument("model", help="run directory, model directory or hub id")
-    evaluate.add_argument("overrides", nargs="*", default=[], metavar="key.path=value")
-    evaluate.add_argument("--recipe", type=Path, help="recipe whose held-out tasks are answered")
+    _eval_arguments(command("eval", "score models on held-out tasks", EVAL))
 
     verify = command("verify", "judge answers, as JSON lines", VERIFY)
     verify.add_argument("what", choices=["math", "code"])
@@ -289,6 +308,34 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
 
     command("doctor", "check this machine and the stack", DOCTOR)
     return parser, list(commands.choices)
+
+
+def _eval_arguments(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument(
+        "models",
+        nargs="*",
+        default=[],
+        metavar="CHECKPOINT",
+        help="run directory, model or adapter directory, hub id, server's URL; or key.path=value",
+    )
+    evaluate.add_argument("--recipe", type=Path, help="recipe whose held-out tasks are answered")
+    evaluate.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME[:OPTION=VALUE,...]",
+        help="environment or file of questions to take tasks from instead; may be repeated",
+    )
+    evaluate.add_argument(
+        "--quantized",
+        action="append",
+        default=[],
+        choices=["int8", "int4"],
+        help="also with its weights rounded to so many bits; may be repeated",
+    )
+    evaluate.add_argument(
+        "--regrade", type=Path, metavar="DIR", help="judge the stored answers there again"
+    )
 
 
 def _sandbox_arguments(sandbox: argparse.ArgumentParser) -> None:

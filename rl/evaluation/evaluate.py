@@ -45,6 +45,7 @@ async def held_out_groups(
         max_new_tokens=recipe.rollout.budget(recipe.evaluation.chunks),
         temperature=recipe.evaluation.temperature,
         n=recipe.evaluation.samples,
+        top_p=recipe.evaluation.top_p,
     )
     return await rollouts.groups(held_out, sampling, when)
 

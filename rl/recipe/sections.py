@@ -231,6 +231,9 @@ class Evaluation(Section):
     """Of sampling; 0 takes the most likely token every time, and allows one answer per problem;
     else at least 0.01."""
 
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of sampling: only the most likely tokens that together have this probability; 1: all."""
+
     envs: list[EnvSpec] | None = None
     """Environments to draw held-out tasks from; None: those trained on."""
 
