@@ -29,6 +29,7 @@ from rl.evaluation.evaluate import held_out_groups, score
 from rl.events import Events
 from rl.learner.learner import Learner
 from rl.metrics import sample_rows
+from rl.policy.model_files import count_parameters
 from rl.recipe.config import Recipe
 from rl.recipe.load import read_resolved
 from rl.record import RunDirectory, Trackers
@@ -140,6 +141,7 @@ async def wired(
                         rollouts=rollouts,
                         ahead=ahead,
                         learner=learner,
+                        n_parameters=count_parameters(Path(arguments.model)),
                         learning=learning,
                         engine=engine,
                         publisher=WeightPublisher(engine, recipe, memory_directory(directory.path)),
