@@ -22,7 +22,8 @@ TRUE = Sigmoid(*(np.array([x]) for x in (0.4, 0.9, 10.0, 1.6)))
 def points(compute, noise: float = 0.004, seed: int = 0) -> list[Point]:
     rng = np.random.default_rng(seed)
     scores = TRUE.at(np.array(compute)) + noise * rng.standard_normal(len(compute))
-    return [Point(i, float(c), float(s)) for i, (c, s) in enumerate(zip(compute, scores), 1)]
+    pairs = zip(compute, scores, strict=True)
+    return [Point(i, float(c), float(s)) for i, (c, s) in enumerate(pairs, 1)]
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
