@@ -26,10 +26,10 @@ def scaling(arguments: argparse.Namespace) -> int:
         from rl.scaling.plan import plan_command
 
         return plan_command(arguments)
-    if arguments.overrides:
+    changes = [word for word in arguments.words if "=" in word and not Path(word).exists()]
+    if changes := [*changes, *arguments.overrides]:
         raise UserError(
-            f"'{arguments.overrides[0]}': runs are what they are; overrides are for "
-            "`assay scaling plan RECIPE`"
+            f"'{changes[0]}': runs are what they are; overrides are for `assay scaling plan RECIPE`"
         )
     for option in ("rung", "target", "check"):
         if getattr(arguments, option):
