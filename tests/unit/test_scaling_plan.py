@@ -19,6 +19,7 @@ model: embedded
 embedded: {layers: 1, hidden: 32, heads: 1, kv_heads: 1, intermediate: 64, max_tokens: 96}
 envs: [{name: arithmetic, digits: 1}]
 steps: 10
+rollout: {max_new_tokens: 32}
 groups_per_step: 4
 group_size: 4
 """
