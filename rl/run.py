@@ -144,7 +144,9 @@ async def wired(
                         n_parameters=count_parameters(Path(arguments.model)),
                         learning=learning,
                         engine=engine,
-                        publisher=WeightPublisher(engine, recipe, memory_directory(directory.path)),
+                        publisher=WeightPublisher(
+                            engine, recipe, memory_directory(directory.path), learning
+                        ),
                         probe=_probe(tokenizer, tasks),
                         directory=directory,
                         trackers=Trackers(recipe, directory),

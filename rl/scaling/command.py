@@ -9,7 +9,7 @@ from pathlib import Path
 from rl.errors import UserError
 from rl.evaluation.statistics import Estimate
 from rl.record import RunDirectory
-from rl.scaling.forecast import TIE, WIDEST, Fit, TooLittle, exponents_at, fit_curve, too_wide
+from rl.scaling.forecast import TIE, WIDEST, Fit, TooLittle, compare, fit_curve, too_wide
 from rl.scaling.runs import Curve, Unit, read_curve
 
 FURTHER = (2, 10)  # times the compute of the run: forecast where nothing else is asked for
@@ -130,17 +130,33 @@ def compared(one: tuple[str, Fit], other: tuple[str, Fit]) -> str:
     exponents are compared after both curves were fitted again with the mean of the two.
     """
     (first, a), (second, b) = one, other
-    gap = a.asymptote.value - b.asymptote.value
+    found = compare(a, b)
+    gap = found.asymptote.value
+    higher, lower = (first, second) if gap > 0 else (second, first)
     if abs(gap) >= TIE:
-        better, worse = (first, second) if gap > 0 else (second, first)
-        return f"{better} ends {abs(gap):.3f} above {worse}"
-    steep, flat = exponents_at((a.asymptote.value + b.asymptote.value) / 2, a, b)
-    faster = first if steep > flat else second
-    return (
-        f"{first} and {second}: asymptotes {abs(gap):.3f} apart are a tie (below {TIE:g}); with "
-        f"one asymptote for both the exponents are {steep:.2f} and {flat:.2f}: {faster} gets more "
-        "out of compute"
+        ends = f"{higher} ends {_by(found.asymptote, '.3f')} above {lower}"
+        return ends if _is_known(found.asymptote) else f"{ends}, so which ends higher is not known"
+    steeper, flatter = (first, second) if found.exponent.value > 0 else (second, first)
+    which = (
+        f"{steeper} gets more out of compute than {flatter}"
+        if _is_known(found.exponent)
+        else "which gets more out of compute is not known"
     )
+    return (
+        f"{first} and {second}: asymptotes {abs(gap):.3f} apart are a tie (below {TIE:g}); with one "
+        f"for both, exponents are {_by(found.exponent, '.2f')} apart: {which}"
+    )
+
+
+def _is_known(difference: Estimate) -> bool:
+    """Whether a difference has the same sign in all of its interval."""
+    return difference.low > 0 or difference.high < 0
+
+
+def _by(difference: Estimate, form: str) -> str:
+    """The size of a difference, as one that is above 0."""
+    value, *ends = difference if difference.value > 0 else [-x for x in difference]
+    return f"{value:{form}} [{min(ends):{form}}, {max(ends):{form}}]"
 
 
 def to_json(

@@ -29,6 +29,7 @@ class Fit:
     start: float  # score before the first step, R0
     sigmoid: Sigmoid  # of one copy
     copies: Sigmoid  # [COPIES]
+    noisy: np.ndarray  # [COPIES, points], the scores that those are fitted to
     power_law: PowerLaw  # of one copy
     scatter: float  # of the points around the sigmoid: a standard deviation
     scatter_power_law: float  # the same around the power law
@@ -103,21 +104,44 @@ def fit_curve(start: float, points: Sequence[Point]) -> Fit | TooLittle:
         start=start,
         sigmoid=found,
         copies=copies,
+        noisy=noisy,
         power_law=law,
         scatter=float(np.sqrt(squares / freedom)),
         scatter_power_law=float(np.sqrt(off / freedom)),
     )
 
 
-def exponents_at(asymptote: float, *fits: Fit) -> list[float]:
-    """The exponents of curves that are fitted again with one asymptote for all of them."""
-    found = []
-    for fit in fits:
-        compute = np.array([point.compute for point in fit.points])
-        scores = np.array([[point.score for point in fit.points]])
-        again = fit_sigmoid(compute, scores, np.array([fit.start]), asymptote)
-        found.append(float(again.exponent[0]))
-    return found
+class Comparison(NamedTuple):
+    """Of two runs, the first less the second."""
+
+    asymptote: Estimate
+    exponent: Estimate  # both curves fitted again with one asymptote, the mean of the two
+
+
+def compare(first: Fit, second: Fit) -> Comparison:
+    """How much higher the first curve ends, and how much steeper it is."""
+    ends = (first.sigmoid.asymptote + second.sigmoid.asymptote) / 2
+    steepness = [_again(fit, float(ends[0])) for fit in (first, second)]
+    return Comparison(
+        _difference(
+            [first.sigmoid.asymptote, second.sigmoid.asymptote],
+            [first.copies.asymptote, second.copies.asymptote],
+        ),
+        _difference([found[:1] for found in steepness], [found[1:] for found in steepness]),
+    )
+
+
+def _again(fit: Fit, asymptote: float) -> np.ndarray:
+    """Exponents with that asymptote: of the points, then of the copies. [1 + COPIES]"""
+    compute = np.array([point.compute for point in fit.points])
+    scores = np.vstack([[point.score for point in fit.points], fit.noisy])
+    starts = np.concatenate([[fit.start], fit.copies.start])
+    return fit_sigmoid(compute, scores, np.minimum(starts, asymptote), asymptote).exponent
+
+
+def _difference(values: Sequence[np.ndarray], copies: Sequence[np.ndarray]) -> Estimate:
+    # All fits draw the same random numbers: shifted, copies of two runs know nothing of each other.
+    return estimate(values[0] - values[1], copies[0] - np.roll(copies[1], 1))
 
 
 def too_wide(score: Estimate) -> bool:
