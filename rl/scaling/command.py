@@ -143,8 +143,8 @@ def compared(one: tuple[str, Fit], other: tuple[str, Fit]) -> str:
         else "which gets more out of compute is not known"
     )
     return (
-        f"{first} and {second}: asymptotes {abs(gap):.3f} apart are a tie (below {TIE:g}); with one "
-        f"for both, exponents are {_by(found.exponent, '.2f')} apart: {which}"
+        f"{first} and {second}: asymptotes {abs(gap):.3f} apart are a tie (below {TIE:g}); with "
+        f"one for both, exponents are {_by(found.exponent, '.2f')} apart: {which}"
     )
 
 
