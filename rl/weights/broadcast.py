@@ -28,7 +28,7 @@ class NcclTransport:
     After a failure the group is of no use any more: the run has to end.
     """
 
-    device = None
+    device: str | None = None
 
     def __init__(self, engine: Engine, dtype: torch.dtype) -> None:
         self._engine = engine

@@ -125,7 +125,7 @@ class WeightPublisher:
 class FileTransport:
     """One file, which all servers read: for servers on the learner's machine."""
 
-    device = "cpu"
+    device: str | None = "cpu"
 
     def __init__(
         self, engine: Engine, dtype: torch.dtype, directory: Path, *, adapter: bool
