@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 
+from rl.scaling.arguments import SCALING, scaling_arguments
+
 TRAIN = """\
 Train a policy as a recipe says.
 
@@ -167,6 +169,10 @@ def _run(arguments: argparse.Namespace) -> int:
                 arguments.costs_of,
                 colocated=arguments.colocated,
             )
+        case "scaling":
+            from rl.scaling.command import scaling
+
+            return scaling(arguments)
         case "new-env":
             from rl.commands.new_env import new_env
 
@@ -302,6 +308,8 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
 
     simulate = command("simulate", "say what another schedule would make of a run", SIMULATE)
     _simulate_arguments(simulate)
+
+    scaling_arguments(command("scaling", "forecast what more compute will bring", SCALING))
 
     new_env = command("new-env", "write a new environment to start from", NEW_ENV)
     new_env.add_argument("name", help="lower-case letters, digits and underscores")

@@ -33,7 +33,7 @@ def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
     if dry_run:
         print(dump(recipe), *plan.lines, *plan_lines(recipe), sep="\n")
         return 0
-    run_dir = Path(recipe.run_dir or _default_directory(path, recipe)).absolute()
+    run_dir = run_directory(path, recipe)
     with Progress(recipe.steps) as progress:
         for line in plan.lines:
             progress.say(line)
@@ -51,9 +51,10 @@ def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
     return 0
 
 
-def _default_directory(path: Path, recipe: Recipe) -> str:
+def run_directory(path: Path, recipe: Recipe) -> Path:
+    """Where the run of a recipe lives; `recipe` as the plan resolved it, read from `path`."""
     digest = hashlib.sha256(dump(recipe).encode()).hexdigest()[:8]
-    return f"runs/{path.stem}-{digest}"
+    return Path(recipe.run_dir or f"runs/{path.stem}-{digest}").absolute()
 
 
 def _finished(run_dir: Path, recipe: Recipe, progress: Progress) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ from rl.errors import UserError
 from rl.events import Events
 from rl.judging import verifier_pool
 from rl.learner.learner import Learner
+from rl.policy.model_files import count_parameters
 from rl.recipe.config import Recipe
 from rl.recipe.load import read_resolved
 from rl.record import RunDirectory, Trackers
@@ -141,6 +142,7 @@ async def wired(
                         rollouts=rollouts,
                         ahead=ahead,
                         learner=learner,
+                        n_parameters=count_parameters(Path(arguments.model)),
                         learning=learning,
                         engine=engine,
                         publisher=WeightPublisher(

@@ -217,6 +217,8 @@ class Follow:
             case "step":
                 self._stepped = True
                 progress.step(content)
+            case "forecast":
+                progress.forecast(content)
             case "say":
                 progress.say(content["text"])
             case "warn":

@@ -21,6 +21,7 @@ from rl.record import RunDirectory, Trackers
 from rl.sampling.ahead import Ahead
 from rl.sampling.engine import Engine
 from rl.sampling.rollouts import Rollouts
+from rl.scaling.during import forecast_of_last_step
 from rl.tasks import Tasks
 from rl.types import Group
 from rl.watch import Watch
@@ -63,6 +64,7 @@ class Run:
     rollouts: Rollouts
     ahead: Ahead
     learner: Learner
+    n_parameters: int  # of the policy; 0 where its files do not say
     learning: Executor  # one thread: answers come in while the learner computes in it
     engine: Engine
     publisher: WeightPublisher
@@ -139,24 +141,29 @@ async def publish(run: Run) -> float:
 
 async def hold_out(run: Run, step: int) -> None:
     """Where an evaluation is due after `step` (and not there yet), make and record it."""
-    evaluation = run.recipe.evaluation
-    due = step in (0, run.recipe.steps) or (evaluation.every and step % evaluation.every == 0)
+    recipe, evaluation = run.recipe, run.recipe.evaluation
+    due = step in (0, recipe.steps) or (evaluation.every and step % evaluation.every == 0)
     if not due or run.directory.evaluation(step) is not None:
         return
     with run.clock("evaluate"):
         when = f"evaluation after step {step}"
-        groups = await held_out_groups(run.rollouts, run.tasks.held_out, run.recipe, when)
+        groups = await held_out_groups(run.rollouts, run.tasks.held_out, recipe, when)
     run.directory.append("samples.jsonl", sample_rows(step, groups, split="test", training=None))
     scores = score(groups, evaluation)
     row = {"step": step, **scores.to_json()}
+    evaluations = [*run.directory.rows("evals.jsonl"), row]
+    metrics = run.directory.rows("metrics.jsonl")
+    forecast = forecast_of_last_step(recipe, evaluations, metrics, run.n_parameters)
+    if forecast is not None:
+        row["forecast"] = forecast
+        run.events.forecast(forecast)
     run.directory.append("evals.jsonl", [row])
     run.trackers.log_evaluation(row)
     run.events.say(
         f"held out, after step {step}: avg@{scores.samples} {scores.avg_at_k}, "
         f"pass@{scores.samples} {scores.pass_at_k}"
     )
-    rewards = [row["reward"] for row in run.directory.rows("metrics.jsonl")]
-    run.watch.evaluated(step, run.directory.rows("evals.jsonl"), rewards)
+    run.watch.evaluated(step, evaluations, [row["reward"] for row in metrics])
 
 
 def record(

@@ -81,6 +81,11 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.evaluation.inspect_log": ["verifiers", "envs"],
     "rl.sampling.schedule": [],
     "rl.simulator.simulate": [],
+    "rl.scaling.arguments": [],
+    "rl.scaling.curves": ["numpy"],
+    "rl.scaling.forecast": ["numpy"],
+    "rl.scaling.during": ["verifiers", "envs", "numpy"],
+    "rl.scaling.plan": ["verifiers", "envs", "numpy"],
     "rl.cli": ["verifiers", "envs"],
 }
 
