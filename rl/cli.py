@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 
+from rl.density import command as density
+
 TRAIN = """\
 Train a policy as a recipe says.
 
@@ -155,6 +157,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 arguments.costs_of,
                 colocated=arguments.colocated,
             )
+        case "density":
+            return density.run(arguments)
         case "new-env":
             from rl.commands.new_env import new_env
 
@@ -283,6 +287,8 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
 
     simulate = command("simulate", "say what another schedule would make of a run", SIMULATE)
     _simulate_arguments(simulate)
+
+    density.add_words(command("density", "how much capability a parameter holds", density.TEXT))
 
     new_env = command("new-env", "write a new environment to start from", NEW_ENV)
     new_env.add_argument("name", help="lower-case letters, digits and underscores")

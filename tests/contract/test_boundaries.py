@@ -15,7 +15,8 @@ LAYERS = ["verifiers", "envs", "rl"]  # each knows the ones before it
 # Slow or heavy packages, each of which has one door.
 HEAVY = [
     "torch", "transformers", "trl", "deepspeed", "accelerate", "vllm", "ray", "datasets", "sympy",
-    "mpmath", "pandas", "numpy", "peft", "bitsandbytes",
+    "mpmath", "pandas", "numpy", "scipy", "peft",
+    "bitsandbytes",
 ]  # fmt: skip
 
 # module -> the heavy packages and layers that importing it may bring along.
@@ -66,6 +67,9 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.launch": ["verifiers", "envs"],
     "rl.commands.sandbox_server": ["verifiers"],
     "rl.watch": ["verifiers", "envs"],
+    "rl.density.command": [],
+    "rl.density.law": [],
+    "rl.density.family": ["verifiers", "envs", "numpy", "scipy"],
     "rl.sampling.schedule": [],
     "rl.simulator.simulate": [],
     "rl.cli": ["verifiers", "envs"],
@@ -82,9 +86,11 @@ DOORS: dict[str, list[str]] = {
     "peft": ["rl/learner/lora.py"],
     "bitsandbytes": ["rl/learner/deepspeed_engine.py"],
     "trl": ["rl/policy/sft.py"],
+    "scipy": ["rl/density/fit.py"],
     "transformers": [
         "rl/learner/attention.py",
         "rl/chat.py",
+        "rl/density/measure.py",
         "rl/policy/embedded.py",
         "rl/learner/packed_model.py",
         "rl/run.py",
