@@ -92,11 +92,10 @@ class Draws:
 
     def over(self, other: "Draws") -> "Draws":
         """The ratio, draw by draw; what is unknown in either is unknown in it."""
-        point = Span(
-            _over(self.point.low, other.point.high), _over(self.point.high, other.point.low)
-        )
-        pairs = zip(self.low, other.high, strict=True), zip(self.high, other.low, strict=True)
-        low, high = ([_over(float(x), float(y)) for x, y in pair] for pair in pairs)
+        own, its = self.point, other.point
+        low = [_over(*pair) for pair in zip(self.low, other.high, strict=True)]
+        high = [_over(*pair) for pair in zip(self.high, other.low, strict=True)]
+        point = Span(_over(own.low, its.high), _over(own.high, its.low))
         return Draws(point, np.array(low), np.array(high))
 
     def quantity(self) -> Quantity:

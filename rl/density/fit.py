@@ -9,7 +9,7 @@ from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from rl.density.law import Curve, LogSize, LossLaw, ScoreLaw
 from rl.evaluation.statistics import Estimate
@@ -277,5 +277,5 @@ def fit_line(x: Floats, y: Floats) -> tuple[float, float, float]:
     slope = float((centred * y).sum() / (centred**2).sum())
     intercept = float(y.mean() - slope * x.mean())
     variance = ((y - slope * x - intercept) ** 2).sum() / (len(x) - 2)
-    half = student.ppf(0.975, len(x) - 2) * np.sqrt(variance / (centred**2).sum())
+    half = stdtrit(len(x) - 2, 0.975) * np.sqrt(variance / (centred**2).sum())
     return slope, intercept, float(half)

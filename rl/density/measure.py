@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from math import fsum
 from pathlib import Path
@@ -46,8 +46,8 @@ def measure(recipe: Recipe, model_dir: Path, log: Path) -> dict[str, Any]:
     """Everything that the family's table says of one member.
 
     Returns:
-        `tokens` it was trained on, `problems`, `samples`, and by kind of task, with "all" for all of
-        them, `loss`, `score` and `mean_tokens`.
+        `tokens` it was trained on, `problems`, `samples`, and `by_env`: by kind of task, with "all"
+        for all of them, `loss`, `score` and `mean_tokens`.
     """
     tokenizer = AutoTokenizer.from_pretrained(model_dir, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32).eval()
@@ -73,11 +73,9 @@ def measure(recipe: Recipe, model_dir: Path, log: Path) -> dict[str, Any]:
 
 def env_names(drawn: Sequence[Drawn]) -> list[str]:
     """Of each task's environment: its name, with its options where two share the name."""
-    kinds = {(d.env, json.dumps(d.options)) for d in drawn}
-    shared = [name for name, _ in kinds]
-    return [
-        d.env if shared.count(d.env) == 1 else f"{d.env} {json.dumps(d.options)}" for d in drawn
-    ]
+    kinds = [(d.env, json.dumps(d.options)) for d in drawn]
+    shared = Counter(name for name, _ in set(kinds))
+    return [name if shared[name] == 1 else f"{name} {options}" for name, options in kinds]
 
 
 def _by_name(names: Sequence[str], values: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
@@ -160,12 +158,9 @@ def sample(
             **plain,
         )[:, given["input_ids"].shape[1] :].tolist()
         for i, tokens in zip(part, out, strict=True):
-            end = (
-                tokens.index(tokenizer.eos_token_id) + 1
-                if tokenizer.eos_token_id in tokens
-                else None
-            )
-            found[i].append((chat.decode(tokenizer, tokens[:end]), len(tokens[:end])))
+            ends = tokenizer.eos_token_id in tokens  # behind the end stands padding
+            kept = tokens[: tokens.index(tokenizer.eos_token_id) + 1] if ends else tokens
+            found[i].append((chat.decode(tokenizer, kept), len(kept)))
     return found
 
 

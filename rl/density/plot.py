@@ -156,7 +156,8 @@ def _svg(parts: Sequence[str]) -> str:
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">\n'
-        f'<style>\n{STYLE}</style>\n<rect class="back" width="100%" height="100%"/>\n{body}\n</svg>\n'
+        f'<style>\n{STYLE}</style>\n<rect class="back" width="100%" height="100%"/>\n'
+        f"{body}\n</svg>\n"
     )
 
 

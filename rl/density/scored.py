@@ -33,8 +33,8 @@ def read_scored(where: Path) -> list[Scored]:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{where} cannot be read: {error!r}") from error
     raise UserError(
-        f"{where} holds no scores: give a run directory with evaluations (evals.jsonl), a directory "
-        "that `assay eval` wrote (scores.json), or a CSV file"
+        f"{where} holds no scores: give a run directory with evaluations (evals.jsonl), a "
+        "directory that `assay eval` wrote (scores.json), or a CSV file"
     )
 
 

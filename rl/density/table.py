@@ -95,7 +95,8 @@ def read_rows(file: Path, needed: Sequence[str]) -> list[Row]:
         raise UserError(f"{file} cannot be read as CSV: {error}") from error
     if missing := [name for name in needed if name not in columns]:
         raise UserError(
-            f"{file} has no column {' and none '.join(missing)}; it has {', '.join(columns) or 'none'}"
+            f"{file} has no column {' and none '.join(missing)}; it has "
+            f"{', '.join(columns) or 'none'}"
         )
     if not found:
         raise UserError(f"{file} has no rows")

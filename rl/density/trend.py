@@ -1,4 +1,4 @@
-"""How fast density grows with time: ln(max density) = A t + B (arXiv:2412.04315). Pure functions."""
+"""How fast density grows: ln(max density) = A t + B (arXiv:2412.04315). Pure functions."""
 
 from collections.abc import Sequence
 from datetime import date
