@@ -75,52 +75,76 @@ def fit_reference(
 
     Raises:
         NoCurve: fewer than 5 sizes with scores, several D and no D0, a D0 that lies outside, or
-            scores that do not rise with size.
+            a largest member that scores no better than the smallest.
     """
-    members = sorted(members, key=lambda m: m.parameters)
-    with_loss = [m for m in members if m.loss is not None]
-    scored = [m for m in (with_loss or members) if m.score is not None]
-    if len({m.parameters for m in scored}) < FEWEST_SIZES:
-        raise NoCurve(
-            f"{len({m.parameters for m in scored})} sizes with a score"
-            f"{' and a loss' if with_loss else ''}, and a curve needs at least {FEWEST_SIZES}"
-        )
-    d0 = _common_tokens([m for m in members if m in with_loss or m in scored], tokens)
-    sizes = np.array([m.parameters for m in scored], float)
-    scores = np.array([m.score.value for m in scored if m.score is not None])
-    intervals = np.array([m.score for m in scored if m.score is not None])
-    slope = np.polyfit(np.log(sizes), scores, 1)[0]
-    if slope <= 0:
-        raise NoCurve("its scores do not rise with size")
-    trained = np.array([m.tokens or d0 for m in with_loss], float)
-    lossy = np.array([m.parameters for m in with_loss], float)
-    losses = np.array([m.loss for m in with_loss], float)
-    where = [with_loss.index(m) for m in scored] if with_loss else []
-
-    def curve(losses: Floats, scores: Floats) -> Curve:
-        law: LossLaw | LogSize = LogSize()
-        x = -np.log(sizes)
-        if with_loss:
-            law, x = fit_loss_law(lossy, trained, losses), losses[where]
-        return Curve(law, fit_score_law(x, scores), d0, float(sizes[0]), float(sizes[-1]))
-
-    best = curve(losses, scores)
-    fitted_losses = np.array(
-        [best.loss_law.loss(n, d) for n, d in zip(lossy, trained, strict=True)]
-    )
-    fitted_scores = np.array([best.score(n) for n in sizes])
-    n_loss_parameters = 4 if len(set(trained)) > 1 else 3
-    loss_noise = _deviation(np.log(losses / fitted_losses), n_loss_parameters)
-    score_noise = np.maximum(
-        _deviation(scores - fitted_scores, 4), (intervals[:, 2] - intervals[:, 1]) / (2 * Z)
-    )
+    table = _table(members, tokens)
+    best = table.curve(table.losses, table.scores)
+    losses = np.array([best.loss_law.loss(*pair) for pair in zip(*table.of_losses, strict=True)])
+    scores = np.array([best.score(n) for n in table.sizes])
+    loss_noise = _deviation(np.log(table.losses / losses), 3 if table.one_d else 4)
+    score_noise = np.maximum(_deviation(table.scores - scores, 4), table.deviations)
     rng = np.random.default_rng(seed)
     drawn = []
     for _ in range(replicates):
-        other_losses = fitted_losses * np.exp(loss_noise * rng.standard_normal(len(losses)))
-        other_scores = fitted_scores + score_noise * rng.standard_normal(len(scores))
-        drawn.append(curve(other_losses, np.clip(other_scores, 0.0, 1.0)))
-    return Reference(best, tuple(drawn), tuple(members))
+        other_losses = losses * np.exp(loss_noise * rng.standard_normal(len(losses)))
+        other_scores = scores + score_noise * rng.standard_normal(len(scores))
+        drawn.append(table.curve(other_losses, np.clip(other_scores, 0.0, 1.0)))
+    return Reference(best, tuple(drawn), tuple(sorted(members, key=lambda m: m.parameters)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A family as arrays: of the members with a loss, if any, and of those with a score too."""
+
+    of_losses: tuple[Floats, Floats]  # sizes and tokens, [n] each
+    losses: Floats  # [n]
+    of_scores: list[int]  # where among those the members with a score stand; empty without losses
+    sizes: Floats  # [m], of the members with a score, smallest first
+    scores: Floats  # [m]
+    deviations: Floats  # [m], standard deviations as their intervals say
+    d0: float
+
+    @property
+    def one_d(self) -> bool:
+        return len(set(self.of_losses[1])) < 2
+
+    def curve(self, losses: Floats, scores: Floats) -> Curve:
+        """Fitted to these losses and scores of the members."""
+        law: LossLaw | LogSize = LogSize()
+        x = -np.log(self.sizes)
+        if len(losses):
+            law, x = fit_loss_law(*self.of_losses, losses), losses[self.of_scores]
+        ends = float(self.sizes[0]), float(self.sizes[-1])
+        return Curve(law, fit_score_law(x, scores), self.d0, *ends)
+
+
+def _table(members: Sequence[Member], tokens: float | None) -> _Table:
+    """Raises NoCurve, see `fit_reference`."""
+    members = sorted(members, key=lambda m: m.parameters)
+    lossy = [m for m in members if m.loss is not None]
+    scored = [(m, m.score) for m in lossy or members if m.score is not None]
+    if len({m.parameters for m, _ in scored}) < FEWEST_SIZES:
+        raise NoCurve(
+            f"{len({m.parameters for m, _ in scored})} sizes with a score"
+            f"{' and a loss' if lossy else ''}, and a curve needs at least {FEWEST_SIZES}"
+        )
+    d0 = _common_tokens(lossy or members, tokens)
+    first, last = scored[0][1], scored[-1][1]
+    vague = np.hypot(first.high - first.value, last.value - last.low)
+    if last.value - first.value <= max(1e-9, vague):
+        raise NoCurve("its largest member scores no better than its smallest, within intervals")
+    return _Table(
+        of_losses=(
+            np.array([m.parameters for m in lossy], float),
+            np.array([m.tokens or d0 for m in lossy], float),
+        ),
+        losses=np.array([m.loss for m in lossy], float),
+        of_scores=[lossy.index(m) for m, _ in scored] if lossy else [],
+        sizes=np.array([m.parameters for m, _ in scored], float),
+        scores=np.array([score.value for _, score in scored]),
+        deviations=np.array([(score.high - score.low) / (2 * Z) for _, score in scored]),
+        d0=d0,
+    )
 
 
 def _common_tokens(members: Sequence[Member], tokens: float | None) -> float:

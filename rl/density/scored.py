@@ -1,6 +1,7 @@
 """Where scores come from: a run's evaluations, what `assay eval` wrote, a table of models."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ from rl.errors import UserError
 from rl.evaluation.statistics import Estimate
 from rl.policy.model_files import count_parameters
 
+STEP = re.compile(r"-?step-\d+.*")
+
 
 def read_scored(where: Path) -> list[Scored]:
-    """The scores in a run directory, an evaluation's directory, or a CSV file.
+    """The scores in a run directory, what `assay eval` wrote, or a CSV file.
 
     A run has one of each kind of task for every evaluation, an evaluation one of each; a CSV file
     has a row for each, with the columns parameters and score, and as may be name, env, score_low,
@@ -26,8 +29,10 @@ def read_scored(where: Path) -> list[Scored]:
     if where.is_file():
         return list(_of_table(where))
     try:
-        if (where / "scores.json").is_file():
-            return list(_of_evaluation(where))
+        evaluations = sorted([*where.glob("scores.json"), *where.glob("*/scores.json")])
+        if evaluations:
+            found = [scored for file in evaluations for scored in _of_evaluation(file.parent)]
+            return sorted(found, key=lambda s: (s.name, s.step or 0))
         if (where / "evals.jsonl").is_file():
             return list(_of_run(where))
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -81,9 +86,12 @@ def _of_evaluation(directory: Path) -> Iterator[Scored]:
             "without that there is no density: put the scores into a CSV file that says so"
         )
     _check_variant(str(directory / "settings.json"), settings["variant"])
+    # A checkpoint's directory is called by its step: what tells runs apart is before that.
+    name = STEP.sub("", directory.name.removesuffix(f"-{settings['variant']}"))
+    name = name or directory.parent.name
     for env, found in {ALL: scores["all"], **scores["by_env"]}.items():
         yield Scored(
-            name=directory.name,
+            name=name,
             env=env,
             parameters=parameters,
             score=_estimate(found["avg_at_k"]),

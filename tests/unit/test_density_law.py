@@ -180,7 +180,7 @@ def tokens_of(changes: dict[int, float]) -> list[Member]:
 def test_what_gives_no_curve_is_said() -> None:
     with pytest.raises(NoCurve, match=r"4 sizes with a score and a loss, .* at least 5"):
         fit_reference(members()[:4])
-    with pytest.raises(NoCurve, match="do not rise with size"):
+    with pytest.raises(NoCurve, match="scores no better than its smallest"):
         fit_reference([replace(m, score=Estimate(0.5, 0.5, 0.5)) for m in members()])
     with pytest.raises(NoCurve, match=r"1,100,000 to 2,200,000 tokens: say at how many"):
         fit_reference(tokens_of({SIZES[0]: 2 * D0}))
