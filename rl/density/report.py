@@ -106,9 +106,11 @@ def write_report(
     shown = [of_env[0], of_env[-1]] if len(of_env) > 1 else of_env
     files.write_text(f"{name}-curve.svg", curve_svg(f"Reference family: {env}", curves[env], shown))
     steps: dict[str, list[Density]] = {}
+    several = len({d.scored.name for d in found}) > 1
     for d in found:
-        if d.scored.step is not None:
-            steps.setdefault(d.scored.env, []).append(d)
+        if d.scored.step is not None and d.scored.variant is None:
+            line = f"{d.scored.name} {d.scored.env}" if several else d.scored.env
+            steps.setdefault(line, []).append(d)
     if max(map(len, steps.values()), default=0) > 1:
         files.write_text(f"{name}.svg", steps_svg("Density over training", steps))
     if not whole:
