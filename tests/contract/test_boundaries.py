@@ -80,7 +80,7 @@ DOORS: dict[str, list[str]] = {
     "sympy": ["verifiers/algebra.py"],
     "mpmath": ["verifiers/numeric.py"],
     "datasets": ["envs/dataset.py", "rl/policy/sft.py"],
-    "vllm": ["rl/weights/broadcast.py", "rl/sampling/routes_worker.py", "rl/weights/plugin.py"],
+    "vllm": ["rl/sampling/routes_worker.py", "rl/weights/broadcast.py", "rl/weights/plugin.py"],
     "deepspeed": ["rl/learner/deepspeed_engine.py"],
     "accelerate": ["rl/learner/deepspeed_engine.py"],
     "peft": ["rl/learner/lora.py"],
@@ -88,14 +88,14 @@ DOORS: dict[str, list[str]] = {
     "trl": ["rl/policy/sft.py"],
     "scipy": ["rl/density/fit.py"],
     "transformers": [
-        "rl/learner/attention.py",
         "rl/chat.py",
         "rl/density/measure.py",
-        "rl/policy/embedded.py",
+        "rl/learner/attention.py",
         "rl/learner/packed_model.py",
-        "rl/run.py",
+        "rl/policy/embedded.py",
         "rl/policy/sft.py",
         "rl/policy/tokens.py",
+        "rl/run.py",
     ],
 }
 
