@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rl.scaling.arguments import SCALING, scaling_arguments
+from rl.density import command as density
 
 TRAIN = """\
 Train a policy as a recipe says.
@@ -173,6 +174,8 @@ def _run(arguments: argparse.Namespace) -> int:
             from rl.scaling.command import scaling
 
             return scaling(arguments)
+        case "density":
+            return density.run(arguments)
         case "new-env":
             from rl.commands.new_env import new_env
 
@@ -310,6 +313,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     _simulate_arguments(simulate)
 
     scaling_arguments(command("scaling", "forecast what more compute will bring", SCALING))
+    density.add_words(command("density", "how much capability a parameter holds", density.TEXT))
 
     new_env = command("new-env", "write a new environment to start from", NEW_ENV)
     new_env.add_argument("name", help="lower-case letters, digits and underscores")

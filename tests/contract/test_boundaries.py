@@ -15,7 +15,8 @@ LAYERS = ["verifiers", "envs", "rl"]  # each knows the ones before it
 # Slow or heavy packages, each of which has one door.
 HEAVY = [
     "torch", "transformers", "trl", "deepspeed", "accelerate", "vllm", "ray", "datasets", "sympy",
-    "mpmath", "pandas", "numpy", "peft", "bitsandbytes",
+    "mpmath", "pandas", "numpy", "scipy", "peft",
+    "bitsandbytes",
 ]  # fmt: skip
 
 # module -> the heavy packages and layers that importing it may bring along.
@@ -79,6 +80,9 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.evaluation.compare": ["verifiers"],
     "rl.evaluation.contamination": ["verifiers", "envs"],
     "rl.evaluation.inspect_log": ["verifiers", "envs"],
+    "rl.density.command": [],
+    "rl.density.law": [],
+    "rl.density.family": ["verifiers", "envs", "numpy", "scipy"],
     "rl.sampling.schedule": [],
     "rl.simulator.simulate": [],
     "rl.scaling.arguments": [],
@@ -100,10 +104,12 @@ DOORS: dict[str, list[str]] = {
     "peft": ["rl/evaluation/model.py", "rl/learner/lora.py"],
     "bitsandbytes": ["rl/learner/deepspeed_engine.py"],
     "trl": ["rl/policy/sft.py"],
+    "scipy": ["rl/density/fit.py"],
     "transformers": [
         "rl/chat.py",
         "rl/evaluation/lead.py",
         "rl/evaluation/model.py",
+        "rl/density/measure.py",
         "rl/learner/attention.py",
         "rl/learner/packed_model.py",
         "rl/policy/embedded.py",
