@@ -44,9 +44,9 @@ def read_run(path: Path) -> RunFiles:
         recipe=recipe,
         metrics=list(rows(path / "metrics.jsonl")),
         evals=list(rows(path / "evals.jsonl")),
-        summary=_json(path / "summary.json", dict),
-        sessions=_json(path / "sessions.json", list) or [],
-        density=_json(path / "density.json", dict),
+        summary=read_json(path / "summary.json", dict),
+        sessions=read_json(path / "sessions.json", list) or [],
+        density=read_json(path / "density.json", dict),
     )
 
 
@@ -76,8 +76,12 @@ def row_of(line: str, where: str) -> Row:
     return row
 
 
-def _json(file: Path, kind: type) -> Any:
-    """None where the file is not there."""
+def read_json(file: Path, kind: type) -> Any:
+    """The content of a file of JSON; None where it is not there.
+
+    Raises:
+        UserError: it is no JSON, or not of this kind.
+    """
     if not file.exists():
         return None
     try:
