@@ -38,11 +38,10 @@ def report(paths: Sequence[Path], out: Path | None, most_answers: int) -> int:
 def content(runs: Sequence[RunFiles], most_answers: int) -> Row:
     """What the page shows, as assets/main.js reads it."""
     drawn, absent = charts(runs)
-    names = ", ".join(title[0].lower() + title[1:] for title in absent)
     return {
         "runs": [summary(run) for run in runs],
         "charts": drawn,
-        "absent": f"Not recorded here, and left out: {names}." if absent else None,
+        "absent": f"Not recorded here, and left out: {', '.join(absent)}." if absent else None,
         "sections": [density_section(runs), forecast_section(runs)],
         "samples": columns(runs, most_answers),
     }

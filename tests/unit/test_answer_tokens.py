@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.base import Task
@@ -62,6 +62,7 @@ def test_a_text_that_the_tokens_do_not_make_is_not_split():
     assert characters(TOKENIZER, tokens_of("12"), "21") is None
 
 
+@settings(deadline=None)  # the first call imports
 @given(st.lists(st.integers(0, len(TOKENIZER) - 1), min_size=1, max_size=40))
 def test_the_characters_of_any_tokens_add_up_to_their_text(tokens):
     text = decode(TOKENIZER, tokens)
