@@ -91,7 +91,7 @@ def _places(file: Path) -> Iterator[_Place]:
 
 
 def _chosen(places: Sequence[_Place], most: int, most_bytes: int) -> list[_Place]:
-    """Whole groups, evenly spaced, that stay within both bounds; the first one always."""
+    """Whole groups, evenly spaced, about as many as both bounds allow, and one at least."""
     groups: list[list[_Place]] = []
     for place in places:
         if not groups or groups[-1][0].group != place.group:
@@ -102,9 +102,9 @@ def _chosen(places: Sequence[_Place], most: int, most_bytes: int) -> list[_Place
     kept = [
         group
         for i, group in enumerate(groups)
-        if i == 0 or int((i + 1) * share + 1e-9) > int(i * share + 1e-9)
+        if int((i + 1) * share + 1e-9) > int(i * share + 1e-9)
     ]
-    return [place for group in kept for place in group]
+    return [place for group in kept or groups[:1] for place in group]
 
 
 def _rows(file: Path, places: Sequence[_Place]) -> Iterator[tuple[Row, str]]:

@@ -16,7 +16,7 @@ import aiohttp
 DEADLINE_S = float(os.environ.get("ASSAY_BROWSER_DEADLINE_S", "60"))
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--no-zygote", "--in-process-gpu",
-    "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-port=0", "--hide-scrollbars",
+    "--disable-dev-shm-usage", "--no-first-run", "--lang=en-US", "--remote-debugging-port=0", "--hide-scrollbars",
 ]  # fmt: skip
 
 
@@ -29,7 +29,10 @@ class Page:
         argv = [program, *FLAGS, f"--user-data-dir={profile / 'user'}", "about:blank"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                argv, stderr=log, stdout=log, env={**os.environ, **environment}
+                argv,
+                stderr=log,
+                stdout=log,
+                env={**os.environ, "LANG": "en_US.UTF-8", "LC_ALL": "en_US.UTF-8", **environment},
             )
         self._ids = 0
         self._answers: dict[int, Any] = {}
@@ -53,7 +56,7 @@ class Page:
     def open(self, file: Path) -> None:
         """Show a file, and wait until the report says that it is ready."""
         self.call("Page.navigate", url=file.absolute().as_uri())
-        self.until("document.documentElement.dataset.ready === 'yes'")
+        self.until("document.documentElement?.dataset.ready === 'yes'")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._wait(self._call(method, parameters))

@@ -101,7 +101,7 @@ def test_tokens_are_coloured_by_what_is_chosen(page):
     page.choose("#colour-by", "weights version")
     assert page.value(f"new Set({coloured}.map(x => x.style.backgroundColor)).size") == 2
     assert "Weights versions: 0, 1." in page.value(DETAIL)
-    page.choose("#colour-by", "log-probability ratio (learner − sampler)")
+    page.choose("#colour-by", "log-probability ratio")
     assert page.value(f"{coloured}.length") > 0
     page.choose("#colour-by", "nothing")
     assert page.value(f"{coloured}.length") == 0
@@ -123,7 +123,7 @@ def test_the_keyboard_goes_through_answers_tokens_and_curves(page):
     page.press("ArrowRight")
     legend = page.value("document.querySelector('#chart-reward .u-legend').textContent")
     assert "1" in legend
-    assert "–" not in legend.split("two")[0], "the cursor is on a step"
+    assert "\u2013" not in legend.split("two")[0], "the cursor is on a step"
     page.value("document.activeElement.blur()")
     page.press("/")
     assert page.value("document.activeElement.id") == "filter-text"

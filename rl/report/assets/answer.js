@@ -5,7 +5,7 @@
 const SCALES = {
   none: { name: "nothing" },
   advantage: { name: "advantage", column: 3, digits: 3, signed: true },
-  ratio: { name: "log-probability ratio (learner − sampler)", column: 2, digits: 4, signed: true },
+  ratio: { name: "log-probability ratio", column: 2, digits: 4, signed: true },
   logprob: { name: "log-probability", column: 1, digits: 3, signed: false },
   version: { name: "weights version" },
 };
