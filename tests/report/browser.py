@@ -16,7 +16,8 @@ import aiohttp
 DEADLINE_S = float(os.environ.get("ASSAY_BROWSER_DEADLINE_S", "60"))
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--no-zygote", "--in-process-gpu",
-    "--disable-dev-shm-usage", "--no-first-run", "--lang=en-US", "--remote-debugging-port=0", "--hide-scrollbars",
+    "--disable-dev-shm-usage", "--no-first-run", "--lang=en-US",
+    "--remote-debugging-port=0", "--hide-scrollbars",
 ]  # fmt: skip
 
 

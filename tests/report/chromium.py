@@ -23,6 +23,11 @@ MISSING = (
     "run `python -m tests.report.chromium`, which needs npm and node"
 )
 DEADLINE_S = 1200
+FONTS = """\
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>/usr/share/fonts</dir><dir prefix="relative">fonts</dir></fontconfig>
+"""  # the package's own looks in folders that only its usual host has; without any font it crashes
 UNPACK = """
 const [from, to] = process.argv.slice(1), fs = require("fs");
 require("stream").pipeline(fs.createReadStream(from), require("zlib").createBrotliDecompress(),
@@ -69,6 +74,7 @@ def fetch() -> Path:
             _run("node", "-e", UNPACK, str(packed), str(whole / packed.stem), cwd=work)
         for inner in whole.glob("*.tar"):
             _extract(inner, whole)
+        (whole / "fonts.conf").write_text(FONTS)
         (whole / "chromium").chmod(0o755)
         whole.rename(target.parent)
     return target
