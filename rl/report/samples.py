@@ -104,7 +104,10 @@ def _chosen(places: Sequence[_Place], most: int, most_bytes: int) -> list[_Place
         for i, group in enumerate(groups)
         if int((i + 1) * share + 1e-9) > int(i * share + 1e-9)
     ]
-    return [place for group in kept or groups[:1] for place in group]
+    found = [place for group in kept or groups[:1] for place in group]
+    while len(found) > most and found[0].group != found[-1].group:  # groups are not all as large
+        found = [place for place in found if place.group != found[-1].group]
+    return found
 
 
 def _rows(file: Path, places: Sequence[_Place]) -> Iterator[tuple[Row, str]]:
