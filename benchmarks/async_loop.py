@@ -51,6 +51,7 @@ NARROW = "engine.max_num_seqs=16"  # of a run that tells the costs of steps and 
 
 PLACES = 64  # answers in flight while weights are replaced
 UPDATE_EVERY_S = 3.0
+WAVES = 4  # steps' worth of answers, so that there are updates while many wait for a place
 
 
 def ahead(repeats: int) -> Result:
@@ -89,6 +90,7 @@ def run_overrides(staleness: int, model: str) -> tuple[str, ...]:
         *(*ONE_CORE_EACH, *SAME_LOSS, f"max_staleness={staleness}"),
         *(f"model={model}", "sft=null", f"envs={json.dumps([coin])}"),
         "accept_hackable=what is learned does not matter here",
+        "alarms={canary_fraction: 0, recheck_fraction: 0}",
         f"steps={COUNTED + 1 + 2 * staleness}",
     )
 
@@ -143,7 +145,7 @@ def in_flight(repeats: int) -> Result:
         overrides = (*ONE_CORE_EACH, *SAME_LOSS, "max_staleness=1", "sft.demonstrations=2000")
         recipe = recipe_of(LONG, *overrides, f"engine.max_num_seqs={PLACES}")
         model = starting_policy(recipe, scratch)
-        request, weights = request_of(recipe, model), read_weights(Path(model))
+        request, weights = waves(request_of(recipe, model)), read_weights(Path(model))
         updates: dict[bool, list[int]] = {False: [], True: []}
         with (
             asyncio.Runner() as runner,
@@ -170,6 +172,13 @@ def in_flight(repeats: int) -> Result:
             f"one: {median[False]:g} while the answers were sampled, {median[True]:g} that waited"
         )
     return result
+
+
+def waves(request: dict[str, Any]) -> dict[str, Any]:
+    """WAVES times the answers to the same prompts."""
+    apart = request["n"]
+    seeds = [seed + apart * wave for wave in range(WAVES) for seed in request["seeds"]]
+    return {**request, "prompts": request["prompts"] * WAVES, "seeds": seeds}
 
 
 def read_weights(model: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A long computation of many small steps: a running sum without carrying, term after term."""
 
+import re
 from dataclasses import dataclass
 from random import Random
 
@@ -9,19 +10,20 @@ from verifiers.strict import verify_plain
 from verifiers.verdict import Verdict
 
 WIDTH = 3  # digits of every term and every total
-QUESTION = "Without carrying, {start}+{first}+...+{last}=?"
+QUESTION = "Without carrying, {start} plus all after {before} up to {last}=?"
 
 
 @dataclass(frozen=True)
 class RunningSum(Env):
-    """Add consecutive numbers digit by digit, without carrying: `372+212+...+241=?`.
+    """Add consecutive numbers, no digit carried: `372 plus all after 211 up to 241=?`.
 
-    The worked solution writes one step after the other, the term, the last term and the total with
-    it: `212/241:584,213/241:797,214/241:901,` until they are the same, then the boxed total. A step
-    follows from the one before it, so that whoever sees the last step can go on: an answer of any
-    length can be worked in a context that holds two steps. The question has the same length
-    however many steps it asks for. Every step is equally long, so that a small policy finds its
-    digits by their distance.
+    The worked solution copies what is given, the number before the first term, the last term and
+    the total so far, and writes one step after the other, in which digits that are those of the
+    last term are marked: `211/241=-=:372,212/241=--:584,213/241=--:797,` until all are the same,
+    then the boxed total. A step follows from the one before it alone, so that whoever sees that can
+    go on: an answer of any length can be worked in a context that holds two steps. The question has
+    the same length however many steps it asks for. Every step is equally long and all its digits
+    depend on few others at fixed distances, so that a small policy can learn it.
     """
 
     steps: int = 20
@@ -31,21 +33,21 @@ class RunningSum(Env):
         check_range("steps", self.steps, 2, 800)
 
     def task(self, rng: Random) -> Task:
-        start, first, last = self._draw(rng)
-        prompt = QUESTION.format(start=start, first=first, last=last)
-        return Task(prompt, str(totals(start, first, last)[-1]))
+        start, before, last = self._draw(rng)
+        prompt = QUESTION.format(start=start, before=before, last=last)
+        return Task(prompt, str(totals(start, before, last)[-1]))
 
     def canary(self, rng: Random) -> Task:
         """A sum of which the first number is missing."""
-        _, first, last = self._draw(rng)
-        return Task(QUESTION.format(start="?", first=first, last=last), unguessable(rng))
+        _, before, last = self._draw(rng)
+        return Task(QUESTION.format(start="?", before=before, last=last), unguessable(rng))
 
     def _draw(self, rng: Random) -> tuple[int, int, int]:
-        """What to begin with, the first term and the last one."""
+        """What to begin with, the number before the first term, and the last term."""
         low, high = 10 ** (WIDTH - 1), 10**WIDTH - 1
         n = rng.randint((self.steps + 1) // 2, self.steps)
-        first = rng.randint(low, high - n + 1)
-        return rng.randint(low, high), first, first + n - 1
+        before = rng.randint(low, high - n)
+        return rng.randint(low, high), before, before + n
 
     def verify(self, task: Task, response: str) -> Verdict:
         return verify_math(task.truth, response)
@@ -58,11 +60,11 @@ class RunningSum(Env):
 
     def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
         """Corrupted: one digit of one total is off, and so are all totals after it."""
-        start, first, last = numbers(task)
+        start, before, last = numbers(task)
         if not corrupt:
-            return work(start, first, last)
+            return work(start, before, last)
         change = rng.randint(1, 9) * 10 ** rng.randrange(WIDTH)
-        return work(start, first, last, slip_at=rng.randint(first, last), change=change)
+        return work(start, before, last, slip_at=rng.randint(before + 1, last), change=change)
 
 
 def add(left: int, right: int) -> int:
@@ -71,26 +73,31 @@ def add(left: int, right: int) -> int:
     return sum((left // p + right // p) % 10 * p for p in places)
 
 
-def totals(start: int, first: int, last: int, slip_at: int = 0, change: int = 0) -> list[int]:
-    """The total after each term; with `change` in it, too, from term `slip_at` on."""
-    found, total = [], start
-    for term in range(first, last + 1):
-        total = add(total, term)
-        if term == slip_at:
-            total = add(total, change)
-        found.append(total)
+def totals(start: int, before: int, last: int, slip_at: int = 0, change: int = 0) -> list[int]:
+    """`start`, and the total after each term; with `change` in it, too, from term `slip_at` on."""
+    found = [start]
+    for term in range(before + 1, last + 1):
+        total = add(found[-1], term)
+        found.append(add(total, change) if term == slip_at else total)
     return found
 
 
-def work(start: int, first: int, last: int, slip_at: int = 0, change: int = 0) -> str:
+def work(start: int, before: int, last: int, slip_at: int = 0, change: int = 0) -> str:
     """The worked solution; with `change`, one that is wrong from term `slip_at` on."""
-    found = totals(start, first, last, slip_at, change)
-    steps = [f"{term}/{last}:{total:0{WIDTH}d}," for term, total in enumerate(found, start=first)]
-    return "".join(steps) + f"\\boxed{{{found[-1]}}}"
+    found = totals(start, before, last, slip_at, change)
+    steps = [
+        f"{term}/{last}{same_digits(term, last)}:{total:0{WIDTH}d},"
+        for term, total in enumerate(found, start=before)
+    ]
+    return "".join(steps) + f"\\boxed{{{found[-1]:0{WIDTH}d}}}"
+
+
+def same_digits(left: int, right: int) -> str:
+    """`=` for each digit that is the same in both, else `-`."""
+    return "".join("=" if a == b else "-" for a, b in zip(str(left), str(right), strict=True))
 
 
 def numbers(task: Task) -> tuple[int, int, int]:
-    """What to begin with, the first term and the last one of a question."""
-    terms = task.messages[-1].content.removeprefix(QUESTION.partition("{")[0]).removesuffix("=?")
-    start, first, _, last = terms.split("+")
-    return int(start), int(first), int(last)
+    """What to begin with, the number before the first term, and the last term of a question."""
+    start, before, last = re.findall(r"\d+", task.messages[-1].content)
+    return int(start), int(before), int(last)

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Writes bootstrap.lock, cpu.lock and gpu.lock anew from pyproject.toml: the newest versions that it
-# allows, exact and hashed, for Python 3.11 to 3.13 on x86-64 Linux. Run `bash launch.sh setup` first.
+# Writes bootstrap.lock, cpu.lock and gpu.lock from pyproject.toml, exact and hashed, for Python 3.11
+# to 3.13 on x86-64 Linux. Versions stay as they are where they can; with `--upgrade` all are the
+# newest that pyproject.toml allows. Run `bash launch.sh setup` first.
 # For another torch: put its hashes into torch-cpu.sha256, and install it into .venv by hand.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Of pip's settings, only the main index and the way to reach it: further indexes and folders may
 # hold the files of one Python only, and the locks are for three.
-flags=()
+flags=("$@")
 while read -r line; do
     case $line in
         --default-index=* | --allow-insecure-host=*) flags+=("$line") ;;
@@ -18,7 +19,7 @@ done < <(.venv/bin/python -m pip config list | .venv/bin/python requirements/pip
 lock() {  # lock FILE [option ...]
     echo "writing requirements/$1.lock"
     .venv/bin/uv pip compile --output-file "requirements/$1.lock" "${@:2}" "${flags[@]}" \
-        --upgrade --universal --python-version 3.11 --override requirements/never.txt \
+        --universal --python-version 3.11 --override requirements/never.txt \
         --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
 }
 

@@ -48,10 +48,9 @@ def pass_rate(group: Group, recipe: Recipe) -> float | None:
 class _Step:
     """What was drawn for one step that is under way."""
 
-    def __init__(self, position: int) -> None:
-        self.position = position  # in the row of tasks, before it
+    def __init__(self) -> None:
+        self.drawn: list[tuple[int, int]] = []  # place in the row of tasks, seed of the answers
         self.places: dict[str, int] = {}  # by the task's key
-        self.drawn = 0
         self.reviewed = 0
 
 
@@ -64,28 +63,41 @@ class Curriculum:
         self._position = 0  # in the row of tasks: the next to draw
         self._retired: dict[str, int] = {}  # key of a task: its place
         self._steps: dict[int, _Step] = {}  # under way
+        self._again: dict[int, list[tuple[int, int]]] = {}  # by step, drawn before a resume
 
     def draw(self, step: int, n: int) -> list[Drawn]:
         """The next `n` tasks for a step, which may have some already."""
-        own = self._steps.setdefault(step, _Step(self._position))
-        return [
-            self._one(own, Random(f"curriculum/{self._recipe.seed}/{step}/{own.drawn}"))
-            for _ in range(n)
-        ]
+        own = self._steps.setdefault(step, _Step())
+        return [self._one(step, own) for _ in range(n)]
 
-    def _one(self, own: _Step, rng: Random) -> Drawn:
-        own.drawn += 1
-        places = [place for key, place in self._retired.items() if key not in own.places]
-        review = bool(places) and rng.random() < self._recipe.curriculum.review_fraction
-        place = None if review else self._next(own)
-        if place is None:
-            place = rng.choice(places) if places else self._pass()
-        drawn = self._tasks.train(place)
-        if drawn.task.key in self._retired:  # answered by other random numbers than before
-            own.reviewed += 1
-            drawn = drawn._replace(seed=rng.getrandbits(48))
+    def _one(self, step: int, own: _Step) -> Drawn:
+        if again := self._again.get(step):
+            place, seed = again.pop(0)
+            drawn = self._tasks.train(place)._replace(seed=seed)
+        else:
+            rng = Random(f"curriculum/{self._recipe.seed}/{step}/{len(own.drawn)}")
+            place = self._place(own, rng)
+            drawn = self._tasks.train(place)
+            if drawn.task.key in self._retired:  # answered by other random numbers than before
+                drawn = drawn._replace(seed=rng.getrandbits(48))
+        own.reviewed += drawn.task.key in self._retired
+        own.drawn.append((place, drawn.seed))
         own.places[drawn.task.key] = place
         return drawn
+
+    def _place(self, own: _Step, rng: Random) -> int:
+        review = bool(self._retired) and rng.random() < self._recipe.curriculum.review_fraction
+        place = self._retired_one(own, rng) if review else None
+        if place is None:
+            place = self._next(own)
+        if place is None:
+            place = self._retired_one(own, rng)
+        return self._pass() if place is None else place
+
+    def _retired_one(self, own: _Step, rng: Random) -> int | None:
+        """The place of a retired task that is not in this step already; None: there is none."""
+        places = [place for key, place in self._retired.items() if key not in own.places]
+        return rng.choice(places) if places else None
 
     def _next(self, own: _Step) -> int | None:
         """The place of the next task; where tasks retire, of one that has not retired and is not in
@@ -109,7 +121,8 @@ class Curriculum:
         if not settings.dynamic:
             return 0
         signal = sum(has_signal(group, self._recipe) for group in groups)
-        return more_tasks(signal, self._steps[step].drawn, wanted, int(settings.max_draws * wanted))
+        drawn = len(self._steps[step].drawn)
+        return more_tasks(signal, drawn, wanted, int(settings.max_draws * wanted))
 
     def finish(self, step: int, groups: Sequence[Group]) -> dict[str, int]:
         """Take note of all groups of a step: tasks retire, and those that slipped come back.
@@ -127,15 +140,21 @@ class Curriculum:
                 self._retired.setdefault(key, own.places[key])
             else:
                 self._retired.pop(key, None)
-        return {"drawn": own.drawn, "reviewed": own.reviewed, "retired": len(self._retired)}
+        return {"drawn": len(own.drawn), "reviewed": own.reviewed, "retired": len(self._retired)}
 
-    # Across a resume: what was drawn for steps that are not finished is drawn again.
+    # Across a resume: steps that were under way are given the tasks that they had.
 
     def save(self, checkpoint: Path) -> None:
-        position = min([own.position for own in self._steps.values()], default=self._position)
-        state = {"position": position, "retired": self._retired}
+        under_way = self._again | {
+            step: own.drawn + self._again.get(step, []) for step, own in self._steps.items()
+        }
+        state = {"position": self._position, "retired": self._retired, "under_way": under_way}
         (checkpoint / FILE).write_text(json.dumps(state), encoding="utf-8")
 
     def load(self, checkpoint: Path) -> None:
         state: dict[str, Any] = json.loads((checkpoint / FILE).read_text(encoding="utf-8"))
         self._position, self._retired = state["position"], state["retired"]
+        self._again = {
+            int(step): [(place, seed) for place, seed in drawn]
+            for step, drawn in state["under_way"].items()
+        }

@@ -48,7 +48,7 @@ class RunDirectory:
         scored = {row["step"] for row in self.rows("evals.jsonl")}
         self._keep(
             "samples.jsonl",
-            lambda row: row["step"] <= step and (row["split"] == "train" or row["step"] in scored),
+            lambda row: row["step"] <= step and (row["split"] != "test" or row["step"] in scored),
         )
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
 

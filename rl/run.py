@@ -142,7 +142,9 @@ async def wired(
                         learner=learner,
                         learning=learning,
                         engine=engine,
-                        publisher=WeightPublisher(engine, recipe, memory_directory(directory.path)),
+                        publisher=WeightPublisher(
+                            engine, recipe, memory_directory(directory.path), learning
+                        ),
                         probe=_probe(tokenizer, tasks),
                         directory=directory,
                         trackers=Trackers(recipe, directory),

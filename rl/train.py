@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from rl.alarms import Warnings, check_mismatch, check_trainable
@@ -101,7 +102,7 @@ async def train(run: Run) -> None:
 
         run.events.wait(f"step {step}: learning", recipe.learner.collective_deadline_s)
         with run.clock("learn"):
-            packed = pack(groups, recipe)
+            packed = await run.in_learner(pack, groups, recipe)
             seen = signs(step, groups, packed, recipe.rollout.max_new_tokens)
             check_trainable(seen, packed.batch.n_tokens, packed.skipped, recipe)
             update = await run.in_learner(learner.update, packed.batch)
@@ -116,8 +117,8 @@ async def train(run: Run) -> None:
         await run.watch.step(step, groups, canaries)
 
         stopping = run.stop_requested()
-        if step % recipe.checkpoint.every == 0 or step == recipe.steps or stopping:
-            checkpoint(run, step)
+        if recipe.writes_checkpoint(step) or stopping:
+            await checkpoint(run, step)
         if stopping and step < recipe.steps:
             raise Stopped(f"stopped after step {step} of {recipe.steps}")
         await hold_out(run, step)
@@ -136,7 +137,7 @@ async def publish(run: Run) -> float:
     run.events.wait(f"weights {version} to the servers", run.recipe.engine.update_deadline_s)
     with run.clock("publish"):
         await run.publisher.publish(run.learner.weights(), version)
-        own = run.learner.logprobs(run.probe)
+        own = await run.in_learner(run.learner.logprobs, run.probe)
         return await run.engine.assert_agrees(
             run.probe, own, version, run.recipe.weights.max_logprob_diff
         )
@@ -190,12 +191,10 @@ def record(
     run.events.step(row)
 
 
-def checkpoint(run: Run, step: int) -> None:
+async def checkpoint(run: Run, step: int) -> None:
     run.events.wait(f"step {step}: checkpoint", run.recipe.learner.collective_deadline_s)
+    keep, also = run.recipe.checkpoint.keep, [run.ahead.curriculum.save]
     with run.clock("checkpoint"):
-        save_checkpoint(
-            run.directory.checkpoints,
-            run.learner,
-            keep=run.recipe.checkpoint.keep,
-            also=[run.ahead.curriculum.save],
+        await run.in_learner(
+            partial(save_checkpoint, run.directory.checkpoints, run.learner, keep=keep, also=also)
         )

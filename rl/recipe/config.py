@@ -135,6 +135,9 @@ class Recipe(Section):
             raise Clashes(found)
         return self
 
+    def writes_checkpoint(self, step: int) -> bool:
+        return step % self.checkpoint.every == 0 or step == self.steps
+
     @property
     def frozen_models(self) -> dict[str, str]:
         """Models beside the policy that the learner needs, by their keys."""

@@ -138,6 +138,13 @@ def a_curriculum_sees_whole_groups(recipe: "Recipe") -> Iterator[Clash]:
             used,
             "rollout.straggler_s",
         )
+    if recipe.curriculum.retire_at is not None and recipe.group_size == 1:
+        yield Clash(
+            f"curriculum.retire_at ({recipe.curriculum.retire_at:g}) needs a pass rate, and one "
+            "answer has none: set curriculum.retire_at to null, or group_size to 2 or more",
+            "curriculum.retire_at",
+            "group_size",
+        )
 
 
 def the_policy_is_not_frozen_for_ever(recipe: "Recipe") -> Iterator[Clash]:

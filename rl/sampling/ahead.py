@@ -8,6 +8,7 @@ lengths trained on are therefore those sampled. With max_staleness 0 that is the
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Self
 
 from rl.curriculum import Curriculum
@@ -39,7 +40,7 @@ class Ahead:
         )
         self._begun = 0  # the last batch that was
         self._batches: dict[int, UnderWay] = {}  # by step, which is yet to come
-        self._due: list[UnderWay] = []  # of steps that have come; oldest first
+        self.late: list[UnderWay] = []  # of steps that have come, not yet whole; oldest first
         self._error: BaseException | None = None
         self._news = asyncio.Event()  # something was judged, or failed
 
@@ -47,7 +48,7 @@ class Ahead:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await give_up([batch.task for batch in [*self._due, *self._batches.values()]])
+        await give_up([batch.task for batch in [*self.late, *self._batches.values()]])
 
     def admit(self, step: int) -> None:
         """Begin every batch that may be under way now that the learner comes to `step`."""
@@ -73,36 +74,37 @@ class Ahead:
         """Wait until batch `step` is sampled and judged, and hand it over.
 
         With rollout.straggler_s that long at most, if each of its groups then has two answers; the
-        others are handed over with the step after they are judged. The last step waits for all.
+        others are handed over with the step after they are judged. A step that writes a checkpoint
+        waits for all, so that a resumed run has lost none; and so does the last one.
         With curriculum.dynamic more tasks are begun and waited for, until enough carry signal.
 
         Raises:
             EngineError, UserError: what ended a batch, whichever it was.
         """
         own = self._batches.pop(step)
-        self._due.append(own)
-        own.await_now()
+        self.late.append(own)
         patience = self._recipe.rollout.straggler_s
-        if patience is None or step == self._recipe.steps:
-            await self._until(lambda: all(batch.task.done() for batch in self._due))
+        if patience is None or self._recipe.writes_checkpoint(step):
+            everything = self.late
+            await self._until(step, lambda: all(x.task.done() for x in everything), everything)
         else:
             try:
                 async with asyncio.timeout(patience):
-                    await self._until(own.task.done)
+                    await self._until(step, own.task.done, [own])
             except TimeoutError:
-                await self._until(lambda: own.task.done() or own.has_baselines(self._n_tasks))
+                enough = partial(own.has_baselines, self._n_tasks)
+                await self._until(step, lambda: own.task.done() or enough(), [own])
         taken = Taken([], [])
-        for batch in self._due:
+        for batch in self.late:
             new = batch.take_new()
             taken.groups.extend(filter(None, new[: self._n_tasks]))
             taken.canaries.extend(filter(None, new[self._n_tasks :]))
-        self._due = [batch for batch in self._due if not batch.complete]
+        self.late = [batch for batch in self.late if not batch.complete]
         while n := self.curriculum.missing(step, taken.groups):
             more = self._begin(step, self.curriculum.draw(step, n))
-            self._due.append(more)
-            more.await_now()
-            await self._until(more.task.done)
-            self._due.remove(more)
+            self.late.append(more)
+            await self._until(step, more.task.done, [more])
+            self.late.remove(more)
             taken.groups.extend(more.take_new())
         return taken
 
@@ -110,15 +112,17 @@ class Ahead:
     def _n_tasks(self) -> int:
         return self._recipe.groups_per_step
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for it; the batches' own deadlines and errors end the wait."""
-        while True:
-            self._news.clear()
+    async def _until(
+        self, step: int, condition: Callable[[], bool], waited: list[UnderWay]
+    ) -> None:
+        """Wait for it; whatever ends a batch, also one that nobody waits for, is raised."""
+
+        def held() -> bool:
             if self._error is not None:
                 raise self._error
-            if condition():
-                return
-            await self._news.wait()
+            return condition()
+
+        await self._rollouts.until(held, self._news, waited, f"step {step}")
 
     def _ended(self, task: asyncio.Task[list[None]]) -> None:
         if not task.cancelled() and self._error is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,12 +45,42 @@ class Rollouts:
             EngineError: a server failed.
             UserError: so many verdicts are broken that the run has to stop; said at once.
         """
-        under_way = self.start(drawn, sampling, when)
-        under_way.await_now()
+        news = asyncio.Event()
+        under_way = self.start(drawn, sampling, when, news=news)
+        under_way.task.add_done_callback(lambda _: news.set())
         try:
-            return await under_way.groups()
+            await self.until(under_way.task.done, news, [under_way], when)
+            under_way.task.result()  # raises what ended it
+            return under_way.take_new()
         finally:
             await give_up([under_way.task])
+
+    async def until(
+        self,
+        condition: Callable[[], bool],
+        news: asyncio.Event,
+        waited: "Sequence[UnderWay]",
+        when: str,
+    ) -> None:
+        """Wait for it, and tell the supervisor what for: answers to `waited`, or their verdicts.
+
+        Where all is sampled the wait is for the next verdict only: with every one that comes the
+        deadline moves on. It ends when whoever sets `news` makes the condition true or raise; the
+        engine's deadlines, which begin here, and the pool's see to it that this happens.
+        """
+        for batch in waited:
+            batch.deadline.begin()
+        said_sampling = False
+        while True:
+            news.clear()
+            if condition():
+                return
+            if not any(batch.unsampled for batch in waited):
+                self.events.wait(f"{when}: verifying", self.pool.verdict_deadline_s)
+            elif not said_sampling:
+                self.events.wait(f"{when}: sampling", self.recipe.rollout.deadline_s)
+                said_sampling = True
+            await news.wait()
 
     def start(
         self,
@@ -68,7 +98,7 @@ class Rollouts:
             order: of all that wait for places in the servers the lowest goes first.
             singly: each answer is a request of its own, and judged as soon as it is finished; else
                 a group is one request, which costs less.
-            news: is set whenever an answer has been judged.
+            news: is set whenever all has been sampled, and with every answer that was judged.
         """
         return UnderWay(self, drawn, sampling, when, order, singly, news or asyncio.Event())
 
@@ -153,8 +183,7 @@ def answering_of(tokenizer: Any, recipe: Recipe) -> Answering:
 class UnderWay:
     """Groups that are being sampled and judged. `task` ends when all are, or at the first error.
 
-    Nobody waits for it before `await_now`: until then its deadline does not run, and the supervisor
-    hears nothing of it.
+    `deadline`, of the sampling, does not run before somebody waits for it; see Rollouts.until.
     """
 
     def __init__(
@@ -171,13 +200,11 @@ class UnderWay:
         self._drawn = drawn
         self._prompts = [encode(rollouts.tokenizer, d.task) for d in drawn]
         self._sampling = sampling
-        self._when = when
         self._order = order
         self._news = news
         self._verdicts = BrokenVerdicts(when, len(drawn) * sampling.n, rollouts.recipe.alarms)
-        self._deadline = rollouts.engine.sampling_deadline(begun=False)
-        self._awaited = False
-        self._unsampled = len(drawn) * sampling.n
+        self.deadline = rollouts.engine.sampling_deadline(begun=False)
+        self.unsampled = len(drawn) * sampling.n  # answers
         self._graded: list[dict[int, Graded]] = [{} for _ in drawn]
         self._taken: list[set[int]] = [set() for _ in drawn]
         calls = [
@@ -186,17 +213,6 @@ class UnderWay:
             for first in range(0, sampling.n, 1 if singly else sampling.n)
         ]
         self.task = asyncio.create_task(all_or_first_error(calls))
-
-    def await_now(self) -> None:
-        """The loop waits for these groups from now on, and so does the supervisor."""
-        self._awaited = True
-        self._deadline.begin()
-        self._tell()
-
-    async def groups(self) -> list[Group]:
-        """All of them, in the order of the tasks; raises what ended `task`."""
-        await self.task
-        return self.take_new()
 
     def has_baselines(self, n: int) -> bool:
         """Whether at least two answers to each of the first `n` tasks are judged."""
@@ -231,12 +247,12 @@ class UnderWay:
             self._drawn[index].seed + first,
             self._sampling._replace(n=n),
             index * requests_per_task + first // n,
-            self._deadline,
+            self.deadline,
             self._order,
         )
-        self._unsampled -= n
-        if not self._unsampled:
-            self._tell()
+        self.unsampled -= n
+        if not self.unsampled:
+            self._news.set()
         await all_or_first_error(
             self._grade(index, first + k, completion) for k, completion in enumerate(completions)
         )
@@ -248,19 +264,3 @@ class UnderWay:
         self._verdicts.see(graded.verdict)
         self._graded[index][s] = graded
         self._news.set()
-        if not self._unsampled:
-            self._tell()
-
-    def _tell(self) -> None:
-        """Where all is sampled, wait for the next verdict only: with every one that comes the
-        deadline moves on."""
-        if not self._awaited:
-            return
-        if self._unsampled:
-            self._rollouts.events.wait(
-                f"{self._when}: sampling", self._rollouts.recipe.rollout.deadline_s
-            )
-        else:
-            self._rollouts.events.wait(
-                f"{self._when}: verifying", self._rollouts.pool.verdict_deadline_s
-            )

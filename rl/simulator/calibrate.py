@@ -288,8 +288,11 @@ def simulate_run(
         "simulated": simulated_column(groups, as_it_ran, found.costs, colocated=colocated),
     }
     if overrides:
-        # The schedule does not depend on the algorithm, but which may be written does on the keys.
-        changed = ["algorithm={}", *overrides]
+        # The schedule does not depend on the algorithm, but one without importance weights is
+        # refused ahead of the learner.
+        algorithm = run.recipe.algorithm
+        without = algorithm.loss == "reinforce" and algorithm.weight_max is None
+        changed = [*(["algorithm.weight_max=2"] if without else []), *overrides]
         other = load_recipe(run_dir / "recipe.yaml", changed, profile="")
         name = "simulated with " + " ".join(overrides)
         columns[name] = simulated_column(groups, other, found.costs, colocated=colocated)

@@ -28,21 +28,25 @@ class NcclTransport:
     After a failure the group is of no use any more: the run has to end.
     """
 
+    device: str | None = None
+
     def __init__(self, engine: Engine, dtype: torch.dtype) -> None:
         self._engine = engine
-        self._dtype = dtype
+        self.dtype = dtype
         self._source = Source()
         self._servers: AllServers | None = None
         self._trainer: Any = None
 
     @contextlib.asynccontextmanager
-    async def staged(self, weights: Named, version: int, deadline: Deadline) -> AsyncIterator[Load]:
+    async def staged(
+        self, tensors: dict[str, torch.Tensor], version: int, deadline: Deadline
+    ) -> AsyncIterator[Load]:
         if self._servers is None:
             sizes = await self._engine.on_every_server(lambda url: self._workers(url, deadline))
             self._servers = AllServers(self._engine.urls, sizes)
         self._servers.version, self._servers.deadline = str(version), deadline
-        # The list costs one more copy of the model, in the engine's type, while it is sent.
-        self._source.pairs = [(name, tensor.detach().to(self._dtype)) for name, tensor in weights]
+        # They cost one more copy of the model, in the engine's type, while it is sent.
+        self._source.pairs = [*tensors.items()]
         try:
             device = torch.cuda.current_device()
             yield lambda: in_daemon_thread(lambda: self._broadcast(device), deadline)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,8 +27,11 @@ MEMORY_DIRECTORY = Path("/dev/shm")
 
 
 class Transport(Protocol):
+    device: str | None  # where it wants the weights; None: where they are
+    dtype: torch.dtype
+
     def staged(
-        self, weights: Named, version: int, deadline: Deadline
+        self, tensors: dict[str, torch.Tensor], version: int, deadline: Deadline
     ) -> AbstractAsyncContextManager[Load]:
         """Make weights ready to go while the servers still sample.
 
@@ -40,12 +44,20 @@ class Transport(Protocol):
 class WeightPublisher:
     """Brings whole models, or adapters, to all servers, each time under a number."""
 
-    def __init__(self, engine: Engine, recipe: Recipe, directory: Path = MEMORY_DIRECTORY) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        recipe: Recipe,
+        directory: Path = MEMORY_DIRECTORY,
+        learning: Executor | None = None,
+    ) -> None:
         """
         Args:
             directory: for `weights.transport: file`: where the servers read the weights from.
+            learning: the thread that computes what is published; None: any.
         """
         self._engine = engine
+        self._learning = learning
         self._deadline_s = recipe.engine.update_deadline_s
         dtype = getattr(torch, recipe.engine.dtype)
         self._transport: Transport = (
@@ -63,8 +75,8 @@ class WeightPublisher:
         Args:
             weights: whole tensors under their names in the checkpoint, exactly as many as it has;
                 an output layer that is tied to the embedding may be left out. With `lora` an
-                adapter (rl/learner/lora.py). Consumed once, in this thread: producing them may be a
-                collective of the learner's ranks.
+                adapter (rl/learner/lora.py). Consumed once, in the learner's thread: producing them
+                may be a collective of its ranks, and answers come in meanwhile.
 
         Raises:
             EngineError: a server did not take them within engine.update_deadline_s, or refused
@@ -72,10 +84,16 @@ class WeightPublisher:
                 does not hold `version` afterwards.
         """
         deadline = Deadline(self._deadline_s, "engine.update_deadline_s")
-        staged = self._transport.staged(weights, version, deadline)
+        loop = asyncio.get_running_loop()
+        tensors = await loop.run_in_executor(self._learning, self._converted, weights)
+        staged = self._transport.staged(tensors, version, deadline)
         async with staged as load, self._paused(deadline):
             await load()
         await self._engine.on_every_server(lambda url: self._holds(url, version, deadline))
+
+    def _converted(self, weights: Named) -> dict[str, torch.Tensor]:
+        to = self._transport
+        return {name: tensor.detach().to(to.device, to.dtype) for name, tensor in weights}
 
     @contextlib.asynccontextmanager
     async def _paused(self, deadline: Deadline) -> AsyncIterator[None]:
@@ -107,23 +125,26 @@ class WeightPublisher:
 class FileTransport:
     """One file, which all servers read: for servers on the learner's machine."""
 
+    device: str | None = "cpu"
+
     def __init__(
         self, engine: Engine, dtype: torch.dtype, directory: Path, *, adapter: bool
     ) -> None:
         self._engine = engine
         # An adapter is merged in float32, and small: nothing of it is rounded on its way.
-        self._dtype = torch.float32 if adapter else dtype
+        self.dtype = torch.float32 if adapter else dtype
         self._adapter = adapter
         self._directory = directory
         self._ready = False
 
     @contextlib.asynccontextmanager
-    async def staged(self, weights: Named, version: int, deadline: Deadline) -> AsyncIterator[Load]:
+    async def staged(
+        self, tensors: dict[str, torch.Tensor], version: int, deadline: Deadline
+    ) -> AsyncIterator[Load]:
         if not self._ready:
             nothing: dict[str, Any] = {"init_info": {}}
             await self._engine.post("/init_weight_transfer_engine", nothing, deadline)
             self._ready = True
-        tensors = {name: tensor.detach().to("cpu", self._dtype) for name, tensor in weights}
         with _private(self._directory) as private:
             path = private / "weights.safetensors"
             await asyncio.to_thread(write, tensors, path)

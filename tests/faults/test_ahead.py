@@ -5,6 +5,7 @@ told to; the rest is real.
 """
 
 import asyncio
+import json
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -225,6 +226,49 @@ def test_late_answers_come_with_the_rest_of_their_group_for_a_baseline(tmp_path:
     assert int(packed.batch.loss_mask.sum()) == packed.batch.n_tokens
     centred = [a - sum(range(SIZE)) / SIZE for a in range(SIZE)]
     assert [a > 0 for a in packed.advantages[0]] == [a > 0 for a in centred]
+
+
+def waits(tmp_path: Path) -> list[str]:
+    """What the supervisor was told that the loop waits for."""
+    lines = (tmp_path / "events").read_text().splitlines()
+    return [event["reason"] for event in map(json.loads, lines) if event["kind"] == "wait"]
+
+
+def test_answers_that_nobody_waits_for_leave_the_deadline_of_what_goes_on_alone(
+    tmp_path: Path,
+) -> None:
+    async def scenario(ahead: Ahead, server: Server) -> None:
+        late = min(seed for seed, step in server.step_of.items() if step == 1)
+        server.held = lambda seed: seed == late
+        ahead.admit(1)
+        await ahead.take(1)
+        told = waits(tmp_path)
+        assert set(told) == {"step 1: sampling"}
+        [batch] = ahead.late
+        server.release.set()
+        await asyncio.wait_for(batch.task, PATIENCE_S)
+        assert waits(tmp_path) == told
+
+    ahead_of(scenario, recipe(max_staleness=1, rollout={"straggler_s": 0}), tmp_path)
+
+
+def test_a_step_that_writes_a_checkpoint_waits_for_late_answers_too(tmp_path: Path) -> None:
+    async def scenario(ahead: Ahead, server: Server) -> list[int]:
+        late = min(seed for seed, step in server.step_of.items() if step == 1)
+        server.held = lambda seed: seed == late
+        taken = []
+        for step in (1, 2):
+            ahead.admit(step)
+            if step == 2:
+                server.release.set()
+            taken.append(len(new_answers((await ahead.take(step)).groups)))
+        assert ahead.late == []
+        return taken
+
+    often = {"max_staleness": 1, "rollout": {"straggler_s": 0}, "checkpoint": {"every": 2}}
+    first, second = ahead_of(scenario, recipe(**often), tmp_path)
+    assert first < GROUPS * SIZE
+    assert first + second == 2 * GROUPS * SIZE
 
 
 def _worth(graded: Graded, reward: float) -> Graded:

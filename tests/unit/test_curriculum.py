@@ -216,6 +216,24 @@ def test_what_was_begun_and_not_finished_is_drawn_again_after_a_resume(tmp_path)
     assert [second.draw(step, 4) for step in (2, 3)] == drawn[1:]
 
 
+def test_more_draws_of_a_step_before_the_next_one_come_once_across_resumes(tmp_path):
+    wanted = recipe(4, dynamic=True)
+    (tmp_path / "trainer").mkdir()
+    first, second, third = (Curriculum(Tasks(wanted), wanted) for _ in range(3))
+    drawn = [first.draw(step, 4) for step in (1, 2, 3)]
+    more = first.draw(1, 3)  # behind those of the steps that have begun already
+    first.finish(1, [group(each, right=2) for each in [*drawn[0], *more]])
+    first.save(tmp_path)
+    second.load(tmp_path)
+    assert second.draw(2, 4) == drawn[1]
+    second.save(tmp_path)
+    third.load(tmp_path)
+    assert [third.draw(step, 4) for step in (2, 3)] == drawn[1:]
+    later = first.draw(4, 4)
+    assert third.draw(4, 4) == later
+    assert not {*keys(later)} & {*keys([*more, *drawn[0], *drawn[1], *drawn[2]])}
+
+
 def test_a_curriculum_and_late_answers_exclude_each_other():
     written = {
         **recipe().model_dump(),
