@@ -51,6 +51,21 @@ Judge every answer of a run again, with the verifiers of today, and list the ver
 
 The list is written to audit.jsonl in the run directory. Exit code 0: nothing changed, 1: it did.
 """
+REPORT = """\
+Show what runs came to: curves, verdicts, and every answer token by token, as one HTML file.
+
+  assay report runs/math_grpo-1a2b3c4d                   written into the run, as report.html
+  assay report runs/math_grpo-* --out compared.html      several runs side by side
+
+The file needs no network and no server: open it in a browser, or send it to somebody.
+"""
+WATCH = """\
+Follow a run in the terminal, from here or over ssh, until it ends: curves, verdicts, answers.
+
+  assay watch runs/math_grpo-1a2b3c4d
+
+It reads the run's files and touches nothing; q or Ctrl-C leaves the run alone.
+"""
 SIMULATE = """\
 Say how long a run's steps would take with another schedule: who is idle, tokens per second.
 
@@ -161,6 +176,14 @@ def _run(arguments: argparse.Namespace) -> int:
             from rl.commands.audit import audit
 
             return audit(arguments.run)
+        case "report":
+            from rl.report.command import report
+
+            return report(arguments.runs, arguments.out, arguments.answers)
+        case "watch":
+            from rl.report.live import watch
+
+            return watch(arguments.run)
         case "simulate":
             from rl.simulator.calibrate import simulate_run
 
@@ -308,6 +331,15 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
 
     audit = command("audit", "judge a run's answers again", AUDIT)
     audit.add_argument("run", type=Path, help="run directory")
+
+    report = command("report", "show runs as one HTML file", REPORT)
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run directory")
+    report.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/report.html")
+    report.add_argument(
+        "--answers", type=_count, default=20_000, metavar="N", help="shown at most (default: 20000)"
+    )
+    watch = command("watch", "follow a run in the terminal", WATCH)
+    watch.add_argument("run", type=Path, help="run directory")
 
     simulate = command("simulate", "say what another schedule would make of a run", SIMULATE)
     _simulate_arguments(simulate)

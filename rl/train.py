@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rl.alarms import Warnings, check_mismatch, check_trainable
+from rl.answer_tokens import TokenRows
 from rl.checkpoint import save_checkpoint
 from rl.evaluation.evaluate import held_out_groups, score
 from rl.events import Events
@@ -23,7 +24,7 @@ from rl.sampling.engine import Engine
 from rl.sampling.rollouts import Rollouts
 from rl.scaling.during import forecast_of_last_step
 from rl.tasks import Tasks
-from rl.types import Group
+from rl.types import Group, TokenFigures
 from rl.watch import Watch
 from rl.weights.publisher import WeightPublisher
 
@@ -76,6 +77,11 @@ class Run:
     stop_requested: Callable[[], bool]
     clock: Clock = field(default_factory=Clock)
 
+    def tokens(self, figures: TokenFigures | None = None) -> TokenRows:
+        """What samples.jsonl says of the tokens of a step's answers."""
+        most = self.recipe.record.tokens_per_step
+        return TokenRows(self.rollouts.tokenizer, most, figures)
+
     async def in_learner(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.learning, call, *arguments)
 
@@ -106,7 +112,7 @@ async def train(run: Run) -> None:
         agreement = await publish(run)
         row = step_row(step, groups, canaries, packed, update, agreement)
         row["curriculum"] = run.ahead.curriculum.finish(step, groups)
-        record(run, step, groups, canaries, packed, row)
+        record(run, step, groups, canaries, packed, row, run.tokens(update.tokens))
         check_mismatch(step, update, recipe.alarms)
         for warning in warnings.check(seen):
             run.events.warn(warning)
@@ -148,7 +154,10 @@ async def hold_out(run: Run, step: int) -> None:
     with run.clock("evaluate"):
         when = f"evaluation after step {step}"
         groups = await held_out_groups(run.rollouts, run.tasks.held_out, recipe, when)
-    run.directory.append("samples.jsonl", sample_rows(step, groups, split="test", training=None))
+    tokens = run.tokens()
+    run.directory.append(
+        "samples.jsonl", sample_rows(step, groups, split="test", training=None, tokens=tokens)
+    )
     scores = score(groups, evaluation)
     row = {"step": step, **scores.to_json()}
     evaluations = [*run.directory.rows("evals.jsonl"), row]
@@ -173,11 +182,14 @@ def record(
     canaries: list[Group],
     packed: Packed,
     row: dict[str, Any],
+    tokens: TokenRows,
 ) -> None:
     """Write the step's metrics and answers, and show them on the progress line."""
     row["time"] = run.clock.take()
     row["pace"] = pace_row(run.engine.take_pace(), row["time"])
-    run.directory.append("samples.jsonl", sample_rows(step, groups, split="train", training=packed))
+    run.directory.append(
+        "samples.jsonl", sample_rows(step, groups, split="train", training=packed, tokens=tokens)
+    )
     run.directory.append(
         "samples.jsonl", sample_rows(step, canaries, split="canary", training=None)
     )

@@ -266,6 +266,14 @@ class Checkpoint(Section):
     """So many of the newest stay, and the last one always."""
 
 
+class Record(Section):
+    """What is written down beside the figures of every step."""
+
+    tokens_per_step: Annotated[int, Field(ge=0)] = 4096
+    """Tokens of answers that samples.jsonl has with their log-probability, ratio and advantage, at
+    most so many per step and evaluation, for `assay report` to colour. 0: none."""
+
+
 class Alarms(Section):
     """What stops a run that goes wrong, or says so loudly."""
 

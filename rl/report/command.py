@@ -1,0 +1,99 @@
+"""`assay report RUN [RUN ...]`: what runs came to, as one HTML file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rl.errors import UserError
+from rl.report.curves import charts, values
+from rl.report.page import page
+from rl.report.read import Row, RunFiles, read_run
+from rl.report.samples import columns
+from rl.report.sections import density_section, forecast_section
+
+
+def report(paths: Sequence[Path], out: Path | None, most_answers: int) -> int:
+    """Write the report of some runs, and print where it is.
+
+    Args:
+        out: file to write; None: report.html in the directory of the first run.
+        most_answers: in the browser of answers, over all runs.
+
+    Raises:
+        UserError: a path is no run directory, a file of it is damaged, or nothing can be written.
+    """
+    runs = _named([read_run(path) for path in paths])
+    text = page(content(runs, most_answers))
+    file = out or paths[0] / "report.html"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{file}: cannot write ({error.strerror}): choose another file with --out FILE"
+        ) from error
+    print(file)
+    return 0
+
+
+def content(runs: Sequence[RunFiles], most_answers: int) -> Row:
+    """What the page shows, as assets/main.js reads it."""
+    drawn, absent = charts(runs)
+    return {
+        "runs": [summary(run) for run in runs],
+        "charts": drawn,
+        "absent": f"Not recorded here, and left out: {', '.join(absent)}." if absent else None,
+        "sections": [density_section(runs), forecast_section(runs)],
+        "samples": columns(runs, most_answers),
+    }
+
+
+def _named(runs: list[RunFiles]) -> list[RunFiles]:
+    """Runs of the same name in different folders get as much of their path as tells them apart."""
+    names = [run.name for run in runs]
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise UserError("a run is named twice: name each once")
+    if len(set(names)) == len(names):
+        return runs
+    return [
+        RunFiles(**{**vars(run), "name": str(run.path)}) if names.count(run.name) > 1 else run
+        for run in runs
+    ]
+
+
+def summary(run: RunFiles) -> Row:
+    """A run's column in the table at the top; null where it is not known."""
+    recipe = run.recipe
+    steps = int(recipe.get("steps") or 0)
+    step = int(run.metrics[-1]["step"]) if run.metrics else 0
+    done = run.summary is not None or (steps > 0 and step >= steps)
+    sampled = sum(values(run.metrics, "response_tokens.sum"))
+    return {
+        "name": run.name,
+        "step": step,
+        "steps": steps,
+        "state": "complete" if done else "not complete",
+        "model": str(recipe.get("model", "?")),
+        "algorithm": str((recipe.get("algorithm") or {}).get("preset", "?")),
+        "envs": sorted({str(spec.get("name")) for spec in recipe.get("envs") or []}),
+        "before": _estimate(run.evals, 0),
+        "after": _estimate(run.evals, -1) if len(run.evals) > 1 else None,
+        "sampled_tokens": int(sampled),
+        "wall": _wall(run),
+    }
+
+
+def _estimate(evals: Sequence[Row], index: int) -> str | None:
+    if not evals:
+        return None
+    row = evals[index]
+    found = row["avg_at_k"]
+    return (
+        f"avg@{row['samples']} {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}] "
+        f"after step {row['step']}"
+    )
+
+
+def _wall(run: RunFiles) -> str | None:
+    seconds = [session.get("wall_s") for session in run.sessions]
+    known = [float(x) for x in seconds if x is not None]
+    return f"{sum(known) / 60:,.1f} min" if known else None
