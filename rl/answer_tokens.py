@@ -17,14 +17,20 @@ def characters(tokenizer: Any, tokens: Sequence[int], text: str) -> list[int] | 
     """How many characters of the text each token is: 0 for a special one, and for one that only
     begins a character. What the last ones left unfinished counts as the last one's.
 
-    None where the tokenizer has no way to say so (it is written in Python), or says another text.
+    None where the tokenizer has no way to say so (it is written in Python, or falls back to bytes
+    and takes back what it said of them when more come), or says another text.
     """
     if not getattr(tokenizer, "is_fast", False):
         return None
     from tokenizers.decoders import DecodeStream
 
     stream = DecodeStream(skip_special_tokens=True)
-    pieces = [stream.step(tokenizer.backend_tokenizer, token) or "" for token in tokens]
+    try:
+        pieces = [stream.step(tokenizer.backend_tokenizer, token) or "" for token in tokens]
+    except Exception as error:  # it has no narrower type for this
+        if "Invalid prefix" in str(error):
+            return None
+        raise
     if not pieces or not text.startswith("".join(pieces)):
         return None
     counts = [len(piece) for piece in pieces]

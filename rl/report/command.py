@@ -1,12 +1,15 @@
 """`assay report RUN [RUN ...]`: what runs came to, as one HTML file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rl.errors import UserError
+from rl.progress import printable
 from rl.report.curves import charts, values
+from rl.report.follow import how_it_ended
 from rl.report.page import page
-from rl.report.read import Row, RunFiles, read_run
+from rl.report.read import Row, RunFiles, read_run, reading
 from rl.report.samples import columns
 from rl.report.sections import density_section, forecast_section
 
@@ -31,7 +34,7 @@ def report(paths: Sequence[Path], out: Path | None, most_answers: int) -> int:
         raise UserError(
             f"{file}: cannot write ({error.strerror}): choose another file with --out FILE"
         ) from error
-    print(file)
+    print(printable(str(file)))
     return 0
 
 
@@ -54,32 +57,31 @@ def _named(runs: list[RunFiles]) -> list[RunFiles]:
         raise UserError("a run is named twice: name each once")
     if len(set(names)) == len(names):
         return runs
-    return [
-        RunFiles(**{**vars(run), "name": str(run.path)}) if names.count(run.name) > 1 else run
-        for run in runs
-    ]
+    return [replace(run, name=str(run.path)) if names.count(run.name) > 1 else run for run in runs]
 
 
 def summary(run: RunFiles) -> Row:
     """A run's column in the table at the top; null where it is not known."""
-    recipe = run.recipe
-    steps = int(recipe.get("steps") or 0)
-    step = int(run.metrics[-1]["step"]) if run.metrics else 0
-    done = run.summary is not None or (steps > 0 and step >= steps)
-    sampled = sum(values(run.metrics, "response_tokens.sum"))
-    return {
-        "name": run.name,
-        "step": step,
-        "steps": steps,
-        "state": "complete" if done else "not complete",
-        "model": str(recipe.get("model", "?")),
-        "algorithm": str((recipe.get("algorithm") or {}).get("preset", "?")),
-        "envs": sorted({str(spec.get("name")) for spec in recipe.get("envs") or []}),
-        "before": _estimate(run.evals, 0),
-        "after": _estimate(run.evals, -1) if len(run.evals) > 1 else None,
-        "sampled_tokens": int(sampled),
-        "wall": _wall(run),
-    }
+    with reading(run.path, "directory of a run"):
+        recipe = run.recipe
+        return {
+            "name": run.name,
+            "step": run.metrics[-1]["step"] if run.metrics else 0,
+            "steps": run.steps,
+            "state": how_it_ended(run.path) or "under way",
+            "model": _text(recipe.get("model")),
+            "algorithm": _text(recipe.get("algorithm", {}).get("preset")),
+            "envs": sorted({_text(spec.get("name")) for spec in recipe.get("envs", [])}),
+            "before": _estimate(run.evals, 0),
+            "after": _estimate(run.evals, -1) if len(run.evals) > 1 else None,
+            "sampled_tokens": int(sum(values(run.metrics, "response_tokens.sum"))),
+            "wall": _wall(run),
+        }
+
+
+def _text(value: object) -> str:
+    """Only what is one: YAML can make a few lines into terabytes."""
+    return value if isinstance(value, str) else "?"
 
 
 def _estimate(evals: Sequence[Row], index: int) -> str | None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rl.report.read import Row, RunFiles, number_at
+from rl.report.sections import known_densities
 from verifiers.verdict import Outcome
+
+Source = Literal["metrics", "evals", "densities"]  # which rows of a run
 
 MOST_POINTS = 1000  # of a chart: more than it has pixels
 
@@ -24,7 +27,7 @@ class Curve:
     title: str
     what: str
     lines: tuple[Line, ...]
-    evaluations: bool = False  # drawn from evals.jsonl, not metrics.jsonl
+    source: Source = "metrics"
     share: bool = False  # of 1, shown in per cent
 
 
@@ -39,7 +42,15 @@ CURVES = (
         "Held out",
         "score on tasks that are never trained on; bands are 95 % intervals",
         (_held_out("avg_at_k", "avg@k"), _held_out("pass_at_k", "pass@k")),
-        evaluations=True,
+        source="evals",
+        share=True,
+    ),
+    Curve(
+        "foreseen",
+        "Forecast",
+        "held-out score after the last step, and the asymptote, as each evaluation foresaw them",
+        (_held_out("forecast.score", "last step"), _held_out("forecast.asymptote", "asymptote")),
+        source="evals",
         share=True,
     ),
     Curve(
@@ -91,6 +102,13 @@ CURVES = (
         "updates between the weights that sampled and those that learn",
         (Line("mean", "staleness_mean"), Line("largest", "staleness_max")),
     ),
+    Curve(
+        "densities",
+        "Density",
+        "effective parameters over parameters, all tasks; known ones only, bounds are below",
+        (_held_out("density", "density"), _held_out("density_in_use", "in use")),
+        source="densities",
+    ),
     Curve("critic", "Critic", "variance explained", (Line("critic", "critic.explained_variance"),)),
     Curve(
         "memory",
@@ -115,7 +133,7 @@ def charts(runs: Sequence[RunFiles]) -> tuple[list[Row], list[str]]:
 
 
 def _chart(curve: Curve, runs: Sequence[RunFiles]) -> Row:
-    of_runs = [thinned(run.evals if curve.evaluations else run.metrics) for run in runs]
+    of_runs = [thinned(rows_of(run, curve.source)) for run in runs]
     steps = sorted({row["step"] for rows in of_runs for row in rows})
     lines = []
     for n, (run, rows) in enumerate(zip(runs, of_runs, strict=True)):
@@ -139,6 +157,17 @@ def _chart(curve: Curve, runs: Sequence[RunFiles]) -> Row:
         "x": steps,
         "lines": lines,
     }
+
+
+def rows_of(run: RunFiles, source: Source) -> Sequence[Row]:
+    """What a curve of this source is drawn from."""
+    match source:
+        case "metrics":
+            return run.metrics
+        case "evals":
+            return run.evals
+        case "densities":
+            return known_densities(run)
 
 
 def _verdicts(n: int, run: RunFiles, of: int) -> Row:

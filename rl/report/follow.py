@@ -5,12 +5,14 @@ Reads only, so that it can be done beside the run, by anybody who may read its d
 
 import contextlib
 import fcntl
+import os
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rl.errors import UserError
-from rl.report.read import Row, read_json, row_of
+from rl.report.read import Row, read_json, reading, row_of
+from rl.report.samples import answer
 
 RECENT_ANSWERS = 400  # that can be looked at
 RECENT_BYTES = 4 * 2**20  # of samples.jsonl that are read at first: it may have gigabytes
@@ -38,26 +40,23 @@ class Tail:
         if not self._file.exists():
             return False, []
         with self._file.open("rb") as file:
-            inode, size = self._stat()
-            anew = inode != self._inode or size < self._read
+            found = os.fstat(file.fileno())
+            anew = found.st_ino != self._inode or found.st_size < self._read
             if anew:
-                skipped = 0 if self._last_bytes is None else max(0, size - self._last_bytes)
-                file.seek(skipped)
-                self._read = skipped + (len(file.readline()) if skipped else 0)
-            self._inode = inode
-            file.seek(self._read)
+                self._read = 0
+                if self._last_bytes is not None and found.st_size > self._last_bytes:
+                    file.seek(found.st_size - self._last_bytes)
+                    self._read = file.tell() + len(file.readline())
+            self._inode = found.st_ino
+            # Where the line that was skipped goes on, what is found next is the rest of it.
+            file.seek(max(0, self._read - 1))
+            ended = self._read == 0 or file.read(1) == b"\n"
             whole, _, _ = file.read().rpartition(b"\n")
+        where = f"{self._file}, after byte {self._read}"
         if not whole:
             return anew, []
-        begin = self._read
         self._read += len(whole) + 1
-        lines = whole.split(b"\n")
-        where = f"{self._file}, after byte {begin}"
-        return anew, [row_of(line.decode("utf-8", "replace"), where) for line in lines]
-
-    def _stat(self) -> tuple[int, int]:
-        found = self._file.stat()
-        return found.st_ino, found.st_size
+        return anew, [row_of(line, where) for line in whole.split(b"\n")[0 if ended else 1 :]]
 
 
 @dataclass
@@ -67,7 +66,7 @@ class Follower:
     path: Path
     metrics: list[Row] = field(default_factory=list)
     evals: list[Row] = field(default_factory=list)
-    answers: deque[Row] = field(default_factory=lambda: deque(maxlen=RECENT_ANSWERS))
+    answers: deque[Row] = field(default_factory=lambda: deque(maxlen=RECENT_ANSWERS))  # `answer`s
 
     def __post_init__(self) -> None:
         self._metrics = Tail(self.path / "metrics.jsonl")
@@ -82,6 +81,9 @@ class Follower:
             anew, rows = tail.rows()
             if anew:
                 held.clear()
+            if held is self.answers:
+                with reading(self.path / "samples.jsonl", "list of answers"):
+                    rows = [answer(0, row) for row in rows[-RECENT_ANSWERS:]]
             held.extend(rows)
             news = news or anew or bool(rows)
         return news
@@ -89,15 +91,19 @@ class Follower:
 
 def how_it_ended(path: Path) -> str | None:
     """Why nothing more is to be expected of a run directory; None: the run goes on."""
-    if (path / "summary.json").exists():
+    summary = path / "summary.json"
+    if summary.exists():
         return "complete"
     if _is_held(path):
         return None
+    if summary.exists():  # written before the run let go of its directory
+        return "complete"
     sessions = read_json(path / "sessions.json", list)
     if not sessions:
         return "not started"
-    if sessions[-1].get("wall_s") is None:
-        return "killed; the same command resumes it"
+    with reading(path / "sessions.json", "work of a run"):
+        if sessions[-1].get("wall_s") is None:
+            return "killed; the same command resumes it"
     return "ended before its last step; the same command resumes it"
 
 
@@ -118,5 +124,5 @@ def _is_held(path: Path) -> bool:
         return True
     except OSError as error:
         raise UserError(
-            f"{lock} cannot be read ({error.strerror}): watch as the run's user"
+            f"{lock} cannot be read ({error.strerror}): do this as the user whose run it is"
         ) from error

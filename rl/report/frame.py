@@ -1,23 +1,26 @@
 """One picture of a run for a terminal: sparklines, the last verdicts, an answer, the keys."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from rich.cells import chop_cells
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rl.progress import printable
-from rl.report.curves import CURVES, Curve, values
+from rl.report.curves import CURVES, Curve, Line, values
 from rl.report.follow import Follower
-from rl.report.read import Row
+from rl.report.read import Row, number_at
+from rl.report.sections import last_forecast
 from verifiers.verdict import Outcome
 
 BARS = "▁▂▃▄▅▆▇█"
 COLOURS = {"correct": "green", "partial": "bright_green", "wrong": "red", "unparsed": "yellow",
            "exceeded": "magenta", "broken": "bold red"}  # fmt: skip
 KEYS = "q leave   j/k older, newer answer   v next verdict   n newest"
-VERDICT_CELLS = 40  # of the bar of verdicts
+VERDICT_CELLS = 40  # of the bar of verdicts, where there is room
+ANSWER_LINES = 8  # that curves leave to the answer where the terminal is low
 
 
 @dataclass
@@ -29,29 +32,37 @@ class View:
     run: Follower
     ended: str | None = None
     verdict: str | None = None  # only answers with this one; None: all
-    back: int = field(default=0)  # so many answers before the newest
+    chosen: str | None = None  # id of the answer; None: the newest
 
     def press(self, key: str) -> None:
         """Keys that mean nothing do nothing."""
         match key:
             case "j":
-                self.back = min(self.back + 1, max(0, len(self.answers()) - 1))
+                self._choose(self.place + 1)
             case "k":
-                self.back = max(0, self.back - 1)
+                self._choose(self.place - 1)
             case "n":
-                self.back = 0
+                self.chosen = None
             case "v":
                 kinds = [None, *map(str, Outcome)]
                 self.verdict = kinds[(kinds.index(self.verdict) + 1) % len(kinds)]
-                self.back = 0
+                self.chosen = None
 
     def answers(self) -> list[Row]:
         """Those of the chosen verdict, newest first."""
-        return [
-            row
-            for row in reversed(self.run.answers)
-            if self.verdict in (None, row.get("verdict", {}).get("outcome"))
-        ]
+        return [row for row in reversed(self.run.answers) if self.verdict in (None, row["outcome"])]
+
+    @property
+    def place(self) -> int:
+        """Of the chosen answer among `answers`: it stays chosen while newer ones come."""
+        if self.chosen is None:
+            return 0
+        ids = [row["id"] for row in self.answers()]
+        return ids.index(self.chosen) if self.chosen in ids else max(0, len(ids) - 1)
+
+    def _choose(self, place: int) -> None:
+        found = self.answers()[: max(0, place) + 1]
+        self.chosen = found[-1]["id"] if found and place > 0 else None
 
 
 def sparkline(numbers: Sequence[float], width: int, low: float, high: float) -> str:
@@ -74,12 +85,16 @@ def sparkline(numbers: Sequence[float], width: int, low: float, high: float) -> 
 
 def frame(view: View, width: int, height: int | None) -> RenderableType:
     """The picture, `width` cells wide; `height` None: as high as it gets."""
-    curves = _curves(view, width)
-    head = [_title(view), _verdicts(view)]
+    head = [_title(view), _verdicts(view, width)]
+    forecast = last_forecast(view.run.evals)
+    if forecast is not None:
+        head.append(Text(_line(f"forecast: {forecast}"), style="dim", no_wrap=True))
     if height is None:
-        return Group(*head, curves, *_answer(view, width, 12))
-    left = height - len(head) - curves.row_count - 2
-    return Group(*head, curves, *_answer(view, width, max(0, left)), Text(KEYS, style="dim"))
+        return Group(*head, _curves(view, width, None), *_answer(view, width, 12))
+    room = max(0, height - len(head) - 1)
+    curves = _curves(view, width, min(room, max(3, room - ANSWER_LINES)))
+    answer = _answer(view, width, room - curves.row_count)
+    return Group(*head, curves, *answer, Text(KEYS, style="dim", no_wrap=True))
 
 
 def _title(view: View) -> Text:
@@ -93,70 +108,84 @@ def _title(view: View) -> Text:
     return Text(printable(text), style="bold", no_wrap=True)
 
 
-def _curves(view: View, width: int) -> Table:
-    """A line of bars for every figure that the run has."""
-    table = Table.grid(padding=(0, 1))
-    room = max(8, width - 46)
+def _curves(view: View, width: int, most: int | None) -> Table:
+    """A line of bars for every figure that the run has, the first `most` of them."""
+    rows = {"metrics": view.run.metrics, "evals": view.run.evals}
+    found = []
     for curve in CURVES:
-        rows = view.run.evals if curve.evaluations else view.run.metrics
         for line in curve.lines:
-            numbers = values(rows, line.path)
-            if not numbers:
-                continue
-            ends = (0.0, 1.0) if curve.share else (min(numbers), max(numbers))
-            shown = _shown(curve, numbers[-1])
-            if line.band is not None:
-                low, high = (values(rows, f"{line.band}.{end}")[-1] for end in ("low", "high"))
-                shown += f" [{_shown(curve, low)}, {_shown(curve, high)}]"
-            name = curve.title if len(curve.lines) == 1 else f"{curve.title}, {line.label}"
-            table.add_row(
-                Text(name[:28], style="dim", no_wrap=True),
-                Text(sparkline(numbers, room, *ends), style="cyan", no_wrap=True),
-                Text(shown, no_wrap=True),
-            )
+            numbers = values(rows.get(curve.source, []), line.path)
+            if numbers:
+                name = curve.title if len(curve.lines) == 1 else f"{curve.title}, {line.label}"
+                found.append((name, curve, numbers, _last(curve, line, rows[curve.source])))
+    found = found[:most]
+    table = Table.grid(padding=(0, 1))
+    if not found:
+        return table
+    beside = max(len(name) for name, *_ in found) + max(len(last) for *_, last in found) + 2
+    for name, curve, numbers, last in found:
+        ends = (0.0, 1.0) if curve.share else (min(numbers), max(numbers))
+        table.add_row(
+            Text(name, style="dim", no_wrap=True),
+            Text(sparkline(numbers, max(8, width - beside), *ends), style="cyan", no_wrap=True),
+            Text(last, no_wrap=True),
+        )
     return table
 
 
-def _shown(curve: Curve, value: float) -> str:
+def _last(curve: Curve, line: Line, rows: Sequence[Row]) -> str:
+    """The newest value, with its interval where it has one."""
+    row = next(row for row in reversed(rows) if number_at(row, line.path) is not None)
+    value = _shown(curve, number_at(row, line.path))
+    if line.band is None:
+        return value
+    low, high = (_shown(curve, number_at(row, f"{line.band}.{end}")) for end in ("low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _shown(curve: Curve, value: float | None) -> str:
+    if value is None:
+        return "open"
     return f"{value:.1%}" if curve.share else f"{value:.4g}"
 
 
-def _verdicts(view: View) -> Text:
+def _verdicts(view: View, width: int) -> Text:
     """The last step's, as a bar and in per cent."""
-    if not view.run.metrics:
-        return Text("")
-    shares = view.run.metrics[-1].get("outcomes", {})
-    there = [(str(o), float(shares.get(str(o), 0.0))) for o in Outcome if shares.get(str(o))]
     bar = Text(no_wrap=True)
+    if not view.run.metrics:
+        return bar
+    last = view.run.metrics[-1]
+    shares = [(str(o), number_at(last, f"outcomes.{o}") or 0.0) for o in Outcome]
+    there = [(outcome, min(1.0, share)) for outcome, share in shares if share > 0]
     for outcome, share in there:
-        bar.append("█" * round(share * VERDICT_CELLS), style=COLOURS[outcome])
+        bar.append("█" * round(share * min(VERDICT_CELLS, width // 3)), style=COLOURS[outcome])
     for outcome, share in there:
         bar.append(f"  {outcome} {share:.1%}", style=COLOURS[outcome])
     return bar
 
 
 def _answer(view: View, width: int, lines: int) -> list[Text]:
-    """The answer that is looked at, in at most so many lines."""
+    """The answer that is looked at, in at most so many lines; none where they would not do."""
+    if lines < 4:
+        return []
     kind = f" {view.verdict}" if view.verdict else ""
     found = view.answers()
-    if not found or lines < 4:
-        return [Text(f"no{kind} answer yet" if lines else "", style="dim")]
-    row = found[min(view.back, len(found) - 1)]
-    verdict = row["verdict"]
-    skipped = row.get("skipped")
-    became = "" if "trained" not in row else f", skipped: {skipped}" if skipped else ", trained on"
+    if not found:
+        return [Text(f"no{kind} answer yet", style="dim")]
+    place = view.place
+    row = found[place]
+    became = f", skipped: {row['skipped']}" if row["skipped"] else ", trained on"
     head = (
-        f"{verdict['outcome']}: {row['env']}, {row['split']}, step {row['step']}{became}"
-        f" ({view.back + 1} of the last {len(found)}{kind})"
+        f"{row['outcome']}: {row['env']}, {row['split']}, step {row['step']}"
+        f"{'' if row['trained'] is None else became}"
+        f" ({place + 1} of the last {len(found)}{kind})"
     )
-    prompt = row["prompt"] if isinstance(row["prompt"], str) else row["prompt"][-1]["content"]
-    reason = verdict["detail"] or "none given"
-    room = lines - 3
+    question = row["prompt"].rpartition("\n\n[user]\n")[2]
     texts = [
-        Text(_line(head), style=COLOURS.get(verdict["outcome"], ""), no_wrap=True),
-        Text(_line(f"prompt  {prompt}"), style="dim", no_wrap=True),
-        *_wrapped(row["response"], width, room),
-        Text(_line(f"reason  {reason}"), style="dim", no_wrap=True),
+        Text(_line(head), style=COLOURS[row["outcome"]], no_wrap=True),
+        Text(_line(f"prompt  {question}"), style="dim", no_wrap=True),
+        *_wrapped(row["response"], width, lines - 3),
+        Text(_line(f"reason  {row['detail'] or 'none given'}"), style="dim", no_wrap=True),
     ]
     for text in texts:
         text.truncate(width, overflow="ellipsis")
@@ -170,8 +199,8 @@ def _line(text: str) -> str:
 def _wrapped(text: str, width: int, most: int) -> list[Text]:
     """A text of a policy in lines, the last ones left out."""
     own = [
-        line[start : start + width]
-        for line in printable(text[: most * width]).splitlines() or [""]
-        for start in range(0, max(1, len(line)), max(1, width))
+        cells
+        for line in printable(text[: most * width]).expandtabs().splitlines() or [""]
+        for cells in chop_cells(line, width) or [""]
     ]
-    return [Text(line, no_wrap=True) for line in own[:most]]
+    return [Text(cells, no_wrap=True) for cells in own[:most]]

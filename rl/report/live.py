@@ -31,11 +31,15 @@ def watch(path: Path, console: Console | None = None) -> int:
         UserError: this is no run directory, or a file of it is damaged.
     """
     console = console or Console(highlight=False)
-    recipe = read_run(path).recipe
+    steps = read_run(path).steps
     follower = Follower(path)
-    view = View(path.resolve().name, int(recipe.get("steps") or 0), follower)
-    follower.look()
-    view.ended = how_it_ended(path)
+    view = View(path.resolve().name, steps, follower)
+
+    def look() -> None:
+        view.ended = how_it_ended(path)  # first: what it wrote until then is all there is
+        follower.look()
+
+    look()
     if not console.is_terminal:
         console.print(frame(view, console.width, None))
         return 0
@@ -48,8 +52,7 @@ def watch(path: Path, console: Console | None = None) -> int:
             live.update(frame(view, console.width, console.height), refresh=True)
             if not _answer(keys, view):
                 break
-            follower.look()
-            view.ended = how_it_ended(path)
+            look()
     console.print(frame(view, console.width, None))
     console.print(printable(f"{path}: {view.ended or 'goes on'}"), markup=False)
     return 0

@@ -3,7 +3,7 @@
 What a policy, an environment or a data set wrote is in the data only, as base64 of gzipped JSON, so
 none of it is ever markup; the scripts show it as text nodes. The Content-Security-Policy allows the
 page's own script and styles by their hashes, and nothing else: no request, no frame, no inline
-handler.
+handler, and (where browsers know trusted types) no way for a script to make markup out of text.
 """
 
 import base64
@@ -43,7 +43,8 @@ def page(content: dict[str, Any]) -> str:
     style, script = _joined(STYLES), _joined(SCRIPTS)
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
-        "base-uri 'none'; form-action 'none'"
+        "base-uri 'none'; form-action 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
     )
     return PAGE.format(policy=policy, style=style, script=script, data=embedded(content))
 

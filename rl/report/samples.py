@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rl.errors import UserError
-from rl.report.read import Row, RunFiles, row_of
+from rl.report.read import Row, RunFiles, reading, row_of
+from verifiers.verdict import Outcome
 
 TEXT_CHARACTERS = 20_000  # of an answer or a prompt; what is longer is cut, and says so
-TRUTH_CHARACTERS = 2_000
+FACT_CHARACTERS = 2_000  # of the truth, what was read as the answer, the reason
 PAGE_BYTES = 96 * 2**20  # of samples.jsonl that the chosen answers take: a browser reads it at once
 
 
@@ -52,11 +52,9 @@ def columns(runs: Sequence[RunFiles], most: int) -> Row:
         total += len(places)
         chosen = _chosen(places, most // len(runs), PAGE_BYTES // len(runs))
         for row, where in _rows(file, chosen):
-            try:
-                answer = _answer(n, row)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise UserError(f"{where} is no answer: {error!r}") from error
-            for key, value in answer.items():
+            with reading(where, "answer"):
+                taken = answer(n, row)
+            for key, value in taken.items():
                 number = names[key].number(value) if key in NAMED and value is not None else value
                 found[key].append(number)
     shown = len(found["id"])
@@ -85,7 +83,7 @@ def _places(file: Path) -> Iterator[_Place]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.endswith(b"\n"):
-                group = str(row_of(line.decode(), f"{file}, line {number}").get("id", number))
+                group = str(row_of(line, f"{file}, line {number}").get("id", number))
                 yield _Place(start, len(line), group.rpartition("/")[0])
             start += len(line)
 
@@ -117,27 +115,27 @@ def _rows(file: Path, places: Sequence[_Place]) -> Iterator[tuple[Row, str]]:
         for place in places:
             lines.seek(place.start)
             where = f"{file}, byte {place.start}"
-            yield row_of(lines.read(place.size).decode(), where), where
+            yield row_of(lines.read(place.size), where), where
 
 
-def _answer(run: int, row: Row) -> Row:
-    """One answer, texts that others share not yet by their number."""
-    verdict, response = row["verdict"], row["response"]
+def answer(run: int, row: Row) -> Row:
+    """One answer, texts that others share not yet by their number. Whatever the file holds, every
+    value is of the type that assets/*.js take it for."""
+    verdict, response = row["verdict"], str(row["response"])
     tokens = row.get("tokens")
-    # Every text goes through str(): an environment's file may have put anything there.
     return {
         "run": run,
         "step": int(row["step"]),
         "id": str(row["id"]),
         "split": str(row["split"]),
         "env": _env(row),
-        "outcome": str(verdict["outcome"]),
+        "outcome": str(Outcome(verdict["outcome"])),
         "score": _number(verdict["score"]),
-        "answer": _text(verdict["answer"]),
-        "detail": _text(verdict["detail"]),
+        "answer": _fact(verdict["answer"]),
+        "detail": _fact(verdict["detail"]),
         "verifier": str(verdict["verifier"]),
         "prompt": _cut(_prompt(row["prompt"]), TEXT_CHARACTERS),
-        "truth": _cut(_text(row["truth"]) or "", TRUTH_CHARACTERS),
+        "truth": _fact(row["truth"]),
         "response": response[:TEXT_CHARACTERS],
         "cut": max(0, len(response) - TEXT_CHARACTERS),
         "length": int(row["response_tokens"]),
@@ -146,22 +144,25 @@ def _answer(run: int, row: Row) -> Row:
         "advantage": _number(row.get("advantage")),
         "trained": row["trained"] is True if "trained" in row else None,
         "skipped": None if row.get("skipped") is None else str(row["skipped"]),
-        "versions": row.get("versions"),
-        "tokens": tokens and _tokens(tokens),
+        "versions": [[int(n) for n in span] for span in row.get("versions") or []],
+        "tokens": None if tokens is None else _tokens(tokens, len(response)),
     }
 
 
-def _tokens(tokens: Row) -> list[list[float] | None]:
+def _tokens(tokens: Row, length: int) -> list[list[float | None] | None]:
     """Lists of one number per token, in the order that answer.js takes them.
 
     Raises:
-        ValueError: they are not of one length.
+        ValueError: they are not of one length, or not tokens of a text of this length.
     """
-    keys = ("characters", "logprobs", "log_ratios", "advantages")
-    found = [tokens.get(key) for key in keys]
-    if len({len(values) for values in found if values is not None}) != 1 or None in found[:2]:
+    characters = [int(count) for count in tokens["characters"]]
+    if min(characters) < 0 or sum(characters) != length:
+        raise ValueError("its tokens do not make its text")
+    keys = ("logprobs", "log_ratios", "advantages")
+    found = [tokens.get(key) and [_number(x) for x in tokens[key]] for key in keys]
+    if {len(values) for values in found if values is not None} != {len(characters)}:
         raise ValueError("its tokens do not have one number each")
-    return found
+    return [characters, *found]
 
 
 def _env(row: Row) -> str:
@@ -177,10 +178,11 @@ def _prompt(prompt: Any) -> str:
     return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in prompt)
 
 
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+def _fact(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _cut(text, FACT_CHARACTERS)
 
 
 def _number(value: Any) -> float | None:

@@ -1,50 +1,77 @@
 """What other commands found about a run, as sentences and tables: its density, its forecast."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rl.report.read import Row, RunFiles
+from rl.evaluation.statistics import Estimate
+from rl.report.read import Row, RunFiles, number_at, reading
+
+HEAD = (
+    "run", "step", "tasks", "variant", "score", "tokens per answer", "effective parameters",
+    "density", "in use", "by bits",
+)  # fmt: skip
+ALL = "all"  # what rl/density calls the mixture of all kinds of task
 
 
 def density_section(runs: Sequence[RunFiles]) -> Row:
-    """What `assay density` wrote into the runs (density.json)."""
+    """What `assay density of` wrote into the runs (density.json)."""
     sentences, lines = [], []
     for run in runs:
         if run.density is None:
             continue
-        sentences += map(str, run.density.get("changes", []))
-        lines += [_density_line(run, row) for row in run.density.get("densities", [])]
+        with reading(run.path / "density.json", "work of `assay density of`"):
+            sentences += [str(sentence) for sentence in run.density["changes"]]
+            lines += [_density_line(run, row) for row in run.density["densities"]]
     missing = [run.name for run in runs if run.density is None]
     if missing:
         sentences.append(
-            f"Left out for {', '.join(missing)}: `assay density` has not been run there."
+            f"Left out for {', '.join(missing)}: `assay density of` has not been run there."
         )
-    head = ["run", "step", "tasks", "variant", "score", "effective parameters", "density", "in use"]
-    table = {"head": head, "rows": lines} if lines else None
+    table = {"head": HEAD, "rows": lines} if lines else None
     return {"id": "density", "title": "Density", "sentences": sentences, "table": table}
 
 
 def _density_line(run: RunFiles, row: Row) -> list[str]:
-    step = row.get("step")
+    step = row["step"]
     return [
         run.name,
         "-" if step is None else str(step),
-        str(row.get("env", "-")),
-        str(row.get("variant") or "-"),
-        interval(row.get("score"), ".3f"),
-        interval(row.get("effective_parameters"), ",.0f"),
-        interval(row.get("density"), ".3g"),
-        interval(row.get("density_in_use"), ".3g"),
+        str(row["env"]),
+        str(row["variant"] or "-"),
+        interval(row["score"], ".3f"),
+        interval(row["mean_tokens"], ".1f"),
+        interval(row["effective_parameters"], ",.0f"),
+        interval(row["density"], ".3g"),
+        interval(row["density_in_use"], ".3g"),
+        interval(row["density_by_bits"], ".3g"),
     ]
 
 
+def known_densities(run: RunFiles) -> list[Row]:
+    """Of all tasks together, by step; without those that are only known by a bound."""
+    if run.density is None:
+        return []
+    with reading(run.path / "density.json", "work of `assay density of`"):
+        rows = [
+            {"step": int(row["step"])}
+            | {key: row[key] for key in ("density", "density_in_use") if _is_known(row[key])}
+            for row in run.density["densities"]
+            if row["env"] == ALL and row["variant"] is None and row["step"] is not None
+        ]
+        return sorted(rows, key=lambda row: row["step"])
+
+
+def _is_known(found: Row | None) -> bool:
+    return found is not None and found["bound"] is None
+
+
 def forecast_section(runs: Sequence[RunFiles]) -> Row:
-    """The last forecast that each run wrote down with its evaluations."""
+    """What each run foresaw of its end, and what `assay scaling` wrote into it (scaling.json)."""
     sentences, without = [], []
     for run in runs:
-        found = [(row["step"], row["forecast"]) for row in run.evals if row.get("forecast")]
+        found = list(_forecasts(run))
         if found:
-            sentences.append(f"{run.name}, after step {found[-1][0]}: {_forecast(found[-1][1])}")
+            sentences += [f"{run.name}: {sentence}" for sentence in found]
         else:
             without.append(run.name)
     if without:
@@ -54,25 +81,66 @@ def forecast_section(runs: Sequence[RunFiles]) -> Row:
     return {"id": "forecast", "title": "Forecast", "sentences": sentences, "table": None}
 
 
-def _forecast(forecast: Any) -> str:
-    if not isinstance(forecast, dict):
-        return str(forecast)
-    parts = [f"{key.replace('_', ' ')} {interval(value, '.4g')}" for key, value in forecast.items()]
-    return "; ".join(parts)
+def _forecasts(run: RunFiles) -> Iterator[str]:
+    last = last_forecast(run.evals)
+    if last is not None:
+        yield last
+    if run.scaling is None:
+        return
+    with reading(run.path / "scaling.json", "work of `assay scaling`"):
+        found = run.scaling["sigmoid"]
+        unit = {"flop": "FLOP", "seconds": "s"}[run.scaling["unit"]]
+        yield (
+            f"`assay scaling`, from {len(run.scaling['points']) - 1} evaluations after the start: "
+            f"asymptote {_score(found['asymptote'])}, half of the gain at "
+            f"{interval(found['midpoint'], '.3g')} {unit}, exponent "
+            f"{interval(found['exponent'], '.2f')}."
+        )
+        for at in run.scaling["score_at"]:
+            score = _score(at["score"])
+            yield f"at {interval(at['compute'], '.3g')} {unit} the score is forecast as {score}."
+        for to in run.scaling["compute_for"]:
+            score, found = interval(to["score"], "g"), to["compute"]
+            if found["value"] is None:  # infinite
+                yield f"a score of {score} is never reached by this curve."
+            else:
+                yield f"a score of {score} is forecast at {interval(found, '.3g')} {unit}."
+
+
+def last_forecast(evals: Sequence[Row]) -> str | None:
+    """The newest one that a run wrote down with its evaluations, as a sentence."""
+    for row in reversed(evals):
+        if number_at(row, "forecast.score.value") is None:
+            continue
+        with reading(f"the forecast after step {row['step']}", "work of a run"):
+            forecast = row["forecast"]
+            score, asymptote = _score(forecast["score"]), _score(forecast["asymptote"])
+            return (
+                f"after step {row['step']}, the score after step {int(forecast['step'])} is "
+                f"forecast as {score}, and the asymptote as {asymptote}."
+            )
+    return None
+
+
+def _score(found: Row) -> str:
+    from rl.scaling.forecast import too_wide  # brings numpy, for those runs that have a forecast
+
+    score = Estimate(*(float(found[key]) for key in ("value", "low", "high")))
+    if too_wide(score):
+        return f"no more than between {score.low:.3f} and {score.high:.3f}"
+    return str(score)
 
 
 def interval(found: Any, spec: str) -> str:
     """A number, or an estimate as {"value", "low", "high"}, perhaps with a "bound" such as "at
     least"; "open" where an end of the interval is not known."""
-    if found is None:
-        return "-"
     if isinstance(found, dict):
         if found.get("value") is None:
             return "unknown"
-        low, high = (
-            "open" if found.get(end) is None else format(found[end], spec)
-            for end in ("low", "high")
+        value, low, high = (
+            "open" if found.get(key) is None else format(float(found[key]), spec)
+            for key in ("value", "low", "high")
         )
         bound = f"{found['bound']} " if found.get("bound") else ""
-        return f"{bound}{format(found['value'], spec)} [{low}, {high}]"
-    return format(found, spec) if isinstance(found, int | float) else str(found)
+        return f"{bound}{value} [{low}, {high}]"
+    return "-" if found is None else format(float(found), spec)

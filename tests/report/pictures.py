@@ -9,15 +9,13 @@ from pathlib import Path
 
 from rl.report.command import report
 from tests.report.browser import Page
-from tests.report.chromium import MISSING, find
+from tests.report.chromium import find_or_fetch
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
 def main(runs: list[Path]) -> None:
-    found = find()
-    if found is None:
-        raise SystemExit(MISSING)
+    found = find_or_fetch()
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report.html"
@@ -29,6 +27,7 @@ def main(runs: list[Path]) -> None:
             page.picture(IMAGES / "report-light.webp")
             page.scheme("dark")
             page.choose("#filter-outcome", "wrong")
+            page.choose("#filter-update", "trained")
             page.value("document.getElementById('samples').scrollIntoView()")
             page.picture(IMAGES / "report-dark.webp")
             page.size(390, 844, phone=True)

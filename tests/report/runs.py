@@ -21,7 +21,7 @@ HOSTILE = [
     "<img src=x onerror=\"document.title='attacked'\">",
     "</script><script>document.title='attacked'</script>",
     "<svg onload=document.title='attacked'>\u202e&lt;b&gt;",
-    "\ud800 \x1b[2J <style>*{display:none}</style>",
+    "\ud800 \x1b[2J\u2028<style>*{display:none}</style>",
 ]
 
 

@@ -4,6 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
 
 from envs.base import Task
 from rl.answer_tokens import TokenRows, characters
@@ -60,6 +63,15 @@ def test_a_character_that_was_never_finished_counts_as_the_last_tokens():
 
 def test_a_text_that_the_tokens_do_not_make_is_not_split():
     assert characters(TOKENIZER, tokens_of("12"), "21") is None
+
+
+def test_a_tokenizer_that_takes_back_what_it_said_of_bytes_splits_nothing():
+    vocabulary = {"<unk>": 0, "<0x20>": 1, "<0xE4>": 2, "a": 3}
+    inner = Tokenizer(BPE(vocabulary, [], unk_token="<unk>", byte_fallback=True))
+    inner.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
+    assert characters(tokenizer, [1, 3], " a") == [1, 1]
+    assert characters(tokenizer, [1, 2, 3], decode(tokenizer, [1, 2, 3])) is None
 
 
 @settings(deadline=None)  # the first call imports

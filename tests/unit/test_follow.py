@@ -10,6 +10,7 @@ import sys
 import pytest
 from rich.console import Console
 
+from rl.errors import UserError
 from rl.record import RunDirectory
 from rl.report.follow import Follower, Tail, how_it_ended
 from rl.report.frame import View, frame, sparkline
@@ -68,10 +69,20 @@ def test_a_file_that_a_resumed_run_wrote_anew_is_read_from_its_beginning(tmp_pat
 
 def test_of_a_long_file_of_answers_only_the_end_is_read(tmp_path):
     file = tmp_path / "samples.jsonl"
-    file.write_text("".join(json.dumps({"n": n}) + "\n" for n in range(1000)))
+    file.write_text("".join(json.dumps({"step": n}) + "\n" for n in range(1000)))
     _, rows = Tail(file, last_bytes=100).rows()
-    assert rows[-1] == {"n": 999}
+    assert rows[-1] == {"step": 999}
     assert len(rows) < 12
+
+
+def test_where_the_end_is_the_middle_of_a_line_the_next_whole_one_is_read(tmp_path):
+    file = tmp_path / "samples.jsonl"
+    file.write_text('{"step": 1, "text": "' + 200 * "x")
+    tail = Tail(file, last_bytes=100)
+    assert tail.rows() == (True, [])
+    with file.open("a") as more:
+        more.write('x"}\n{"step": 2}\n')
+    assert tail.rows() == (False, [{"step": 2}])
 
 
 def test_the_picture_has_the_curves_the_verdicts_an_answer_and_the_keys(tmp_path):
@@ -90,7 +101,42 @@ def test_the_picture_fits_the_terminal(tmp_path, width, height):
     file = io.StringIO()
     console = Console(file=file, width=width, height=height, highlight=False)
     console.print(frame(view_of(path), width, height))
-    assert max(map(len, file.getvalue().splitlines())) <= width
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) <= height
+    assert "Reward" in file.getvalue()
+    assert "q leave" in lines[-1]
+    assert "prompt" in file.getvalue(), "there is room for an answer"
+
+
+def test_letters_of_two_cells_and_tabs_are_wrapped_and_not_lost(tmp_path):
+    path = write_run(tmp_path / "one", steps=1, groups=1)
+    view = view_of(path)
+    view.run.answers[-1]["response"] = "\t" + "\u6f22" * 60 + "."
+    text = drawn(view, width=50, height=40)
+    assert text.count("\u6f22") == 60
+
+
+def test_the_forecast_of_the_last_evaluation_is_shown(tmp_path):
+    path = write_run(tmp_path / "one", finished=False)
+    score = {"value": 0.95, "low": 0.9, "high": 0.97}
+    wide = {"value": 0.95, "low": 0.5, "high": 1.0}
+    forecast = {"step": 9, "compute": 1e12, "score": score, "asymptote": wide}
+    RunDirectory(path).append(
+        "evals.jsonl", [{"step": 4, "avg_at_k": score, "pass_at_k": score, "forecast": forecast}]
+    )
+    text = drawn(view_of(path), width=160)
+    assert "the score after step 9 is forecast as 0.950 [0.900, 0.970]" in text
+    assert "the asymptote as no more than between 0.500 and 1.000" in text
+    assert "95.0% [90.0%, 97.0%]" in text
+
+
+def test_files_that_are_no_run_s_are_refused_in_a_sentence(tmp_path):
+    path = write_run(tmp_path / "one", finished=False)
+    with (path / "samples.jsonl").open("a") as file:
+        file.write('{"step": 5, "verdict": "?"}\n')
+    with pytest.raises(UserError, match=r"samples.jsonl is no list of answers \("):
+        view_of(path)
 
 
 def test_what_a_policy_wrote_cannot_steer_the_terminal(tmp_path):
@@ -101,24 +147,39 @@ def test_what_a_policy_wrote_cannot_steer_the_terminal(tmp_path):
     for _ in range(6):
         console.print(frame(view, 120, 40))
         view.press("j")
-    assert "\x1b" not in file.getvalue()
+    assert not set(file.getvalue()) & set(map(chr, [*range(10), *range(11, 32), *range(127, 160)]))
     assert "\\x1b[2J" in file.getvalue()
     assert HOSTILE[0] in file.getvalue()
 
 
 def test_keys_go_through_the_answers_and_the_verdicts(tmp_path):
     view = view_of(write_run(tmp_path / "one", steps=8))
-    newest = view.answers()[0]
     view.press("j")
-    assert view.answers()[view.back] != newest
+    assert view.place == 1
+    for _ in range(1000):
+        view.press("j")
+    assert view.place == len(view.answers()) - 1
     view.press("k")
+    assert view.place == len(view.answers()) - 2
+    view.press("n")
     view.press("k")
-    assert view.back == 0
+    assert view.place == 0
     for _ in range(3):
         view.press("v")
     assert view.verdict == "wrong"
-    assert {row["verdict"]["outcome"] for row in view.answers()} == {"wrong"}
+    assert {row["outcome"] for row in view.answers()} == {"wrong"}
     view.press("?")
+
+
+def test_the_answer_that_is_read_stays_while_newer_ones_come(tmp_path):
+    path = write_run(tmp_path / "one", finished=False, steps=2)
+    view = view_of(path)
+    view.press("j")
+    chosen = view.answers()[view.place]
+    write_step(RunDirectory(path), 3, recipe(3))
+    assert view.run.look()
+    assert view.place > 1
+    assert view.answers()[view.place] == chosen
 
 
 def test_a_run_without_a_step_says_so(tmp_path):

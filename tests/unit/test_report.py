@@ -6,16 +6,28 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from rl.cli import main
+from rl.density.density import Scored, density
+from rl.density.fit import Member
+from rl.density.report import report as density_report
+from rl.density.report import write_report
+from rl.density.table import references, write_members
 from rl.errors import UserError
+from rl.evaluation.statistics import Estimate
+from rl.record import RunDirectory
 from rl.report.command import content
 from rl.report.curves import MOST_POINTS, thinned
 from rl.report.page import embedded, page
 from rl.report.read import number_at, read_run
 from rl.report.samples import columns
 from rl.report.sections import interval
+from rl.scaling.command import to_json
+from rl.scaling.curves import Sigmoid
+from rl.scaling.forecast import Point, fit_curve
+from rl.scaling.runs import Curve
 from tests.report.runs import HOSTILE, write_run
 
 
@@ -101,7 +113,9 @@ def test_curves_are_those_of_the_metrics_and_what_is_missing_is_said(run):
         [0.4, 0.8], [pytest.approx(0.35), 0.75], [0.45, pytest.approx(0.85)]
     )  # fmt: skip
     assert "memory" not in charts
-    assert found["absent"] == "Not recorded here, and left out: KL to the guides, Critic, Memory."
+    assert found["absent"] == (
+        "Not recorded here, and left out: Forecast, KL to the guides, Density, Critic, Memory."
+    )
 
 
 def test_verdicts_stack_up_to_one(run):
@@ -163,12 +177,12 @@ def test_what_is_no_run_or_a_damaged_one_is_said(tmp_path, capsys):
     assert "holds no recipe.yaml" in capsys.readouterr().err
     path = write_run(tmp_path / "one")
     with (path / "samples.jsonl").open("a") as file:
-        file.write('{"id": "train/9/0/0"}\n')
+        file.write('{"step": 9, "id": "train/9/0/0"}\n')
     assert main(["report", str(path)]) == 1
-    assert "is no answer: KeyError('verdict')" in capsys.readouterr().err
+    assert "is no answer (KeyError('verdict'))" in capsys.readouterr().err
     with (path / "metrics.jsonl").open("a") as file:
         file.write("[]\n")
-    with pytest.raises(UserError, match=r"metrics.jsonl, line 5 holds '\[\]'"):
+    with pytest.raises(UserError, match=r"metrics.jsonl, line 5 holds b'\[\]'"):
         read_run(path)
 
 
@@ -178,25 +192,124 @@ def test_a_run_named_twice_is_refused(tmp_path, capsys):
     assert "named twice" in capsys.readouterr().err
 
 
-def test_density_and_forecast_are_shown_where_they_are_and_missed_in_one_sentence(tmp_path):
-    path = write_run(tmp_path / "one")
-    bare = {part["id"]: part for part in content([read_run(path)], 10)["sections"]}
+def sections(path):
+    return {part["id"]: part for part in content([read_run(path)], 10)["sections"]}
+
+
+def test_what_other_commands_did_not_find_is_missed_in_one_sentence(tmp_path):
+    bare = sections(write_run(tmp_path / "one"))
     assert bare["density"]["sentences"] == [
-        "Left out for one: `assay density` has not been run there."
+        "Left out for one: `assay density of` has not been run there."
     ]
     assert bare["density"]["table"] is None
-    estimate = {"value": 2.0, "bound": "at least", "low": 1.5, "high": None}
-    row = {"name": "one", "env": "arithmetic", "step": 4, "density": estimate}
-    (path / "density.json").write_text(json.dumps({"densities": [row], "changes": ["denser"]}))
-    with (path / "evals.jsonl").open("a") as file:
-        forecast = {"final_score": {"value": 0.9, "low": 0.85, "high": 0.95}}
-        score = {"value": 0.8, "low": 0.7, "high": 0.9}
-        whole = {"step": 5, "samples": 2, "avg_at_k": score, "forecast": forecast}
-        file.write(json.dumps(whole) + "\n")
-    found = {part["id"]: part for part in content([read_run(path)], 10)["sections"]}
-    assert found["density"]["sentences"] == ["denser"]
-    assert "at least 2 [1.5, open]" in found["density"]["table"]["rows"][0]
-    assert found["forecast"]["sentences"] == ["one, after step 5: final score 0.9 [0.85, 0.95]"]
+    assert bare["forecast"]["sentences"] == [
+        "Left out for one: too few evaluations for a forecast are recorded."
+    ]
+
+
+def test_density_is_shown_as_assay_density_writes_it(tmp_path):
+    path = write_run(tmp_path / "one")
+    known, _ = write_densities(path)
+    found = sections(path)["density"]
+    assert len(found["sentences"]) == 1
+    assert "times as dense" in found["sentences"][0]
+    rows = [dict(zip(found["table"]["head"], row, strict=True)) for row in found["table"]["rows"]]
+    assert rows[0]["density"].startswith(f"{known['density']['value']:.3g} [")
+    assert rows[1]["density"].startswith("at least ")
+    assert rows[1]["density"].endswith("open]")
+    assert rows[0]["tokens per answer"] == "30.0"
+    (chart,) = (c for c in content([read_run(path)], 10)["charts"] if c["id"] == "densities")
+    assert chart["x"] == [0, 4]
+    assert chart["lines"][0]["values"] == [known["density"]["value"], None], "no bound as a number"
+
+
+def write_densities(path):
+    """density.json of a run that leaves the family's range behind, by what writes real ones."""
+    members = [
+        Member(str(n), n, 1000, None, Estimate(score, score - 0.01, score + 0.01), 30.0)
+        for n, score in ((100, 0.2), (200, 0.35), (400, 0.5), (800, 0.65), (1600, 0.8))
+    ]
+    table = path / "family.csv"
+    write_members(table, {"all": members})
+    curves, without = references(table, None)
+    scores = [(0, Estimate(0.45, 0.44, 0.46)), (4, Estimate(0.99, 0.98, 1.0))]
+    found = [
+        density(curves["all"], Scored("one", "all", 400, score, 30.0, step))
+        for step, score in scores
+    ]
+    write_report(path, density_report(table, curves, without, found), found, curves)
+    return [d.to_json() for d in found]
+
+
+def test_forecasts_are_shown_as_the_run_and_assay_scaling_wrote_them(tmp_path):
+    path = write_run(tmp_path / "one")
+    score, wide = {"value": 0.95, "low": 0.9, "high": 0.97}, {"value": 0.9, "low": 0.5, "high": 1.0}
+    forecast = {"step": 9, "compute": 1e12, "score": score, "asymptote": wide}
+    row = {"step": 5, "samples": 2, "avg_at_k": score, "forecast": forecast}
+    RunDirectory(path).append("evals.jsonl", [row])
+    end, points = Sigmoid(*map(np.array, (0.35, 0.61, 2542.0, 1.92))), range(1500, 8000, 500)
+    curve = [Point(n, c, float(end.at(c))) for n, c in enumerate(points)]
+    fit = fit_curve(0.35, curve)
+    asked = to_json(Curve("flop", Point(0, 0.0, 0.35), curve, 16000.0), fit, [16000], [0.5, 0.7])
+    RunDirectory(path).write_json("scaling.json", asked)
+    first, fitted, at, reached, never = sections(path)["forecast"]["sentences"]
+    assert first == (
+        "one: after step 5, the score after step 9 is forecast as 0.950 [0.900, 0.970], and the "
+        "asymptote as no more than between 0.500 and 1.000."
+    )
+    assert fitted.startswith("one: `assay scaling`, from 13 evaluations after the start: asymptote")
+    assert "asymptote 0.610 [" in fitted
+    assert at.startswith("one: at 1.6e+04 FLOP the score is forecast as 0.60")
+    assert reached.startswith("one: a score of 0.5 is forecast at 2.99e+03 [")
+    assert never == "one: a score of 0.7 is never reached by this curve."
+    (chart,) = (c for c in content([read_run(path)], 10)["charts"] if c["id"] == "foreseen")
+    assert chart["lines"][0]["low"] == [0.9]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("recipe.yaml", "a: &a [x]\nenvs: 3\nmodel: [*a, *a]\n"),
+        ("metrics.jsonl", '{"step": "one"}\n'),
+        ("metrics.jsonl", '{"step": 1, "reward": ' + "[" * 100_000 + "\n"),
+        ("metrics.jsonl", "\udcff\n"),
+        ("evals.jsonl", '{"step": 0, "avg_at_k": 1}\n'),
+        ("samples.jsonl", '{"step": 1e400}\n'),
+        ("sessions.json", "[1]"),
+        ("density.json", '{"changes": [], "densities": [{"step": 1}]}'),
+        ("scaling.json", '{"sigmoid": {"asymptote": "<b>"}, "unit": "flop", "points": []}'),
+    ],
+)
+def test_a_file_of_another_shape_is_refused_in_a_sentence(tmp_path, name, text):
+    path = write_run(tmp_path / "one", finished=False)
+    (path / name).write_text(text, errors="surrogateescape")
+    with pytest.raises(UserError, match=name if name != "recipe.yaml" else "no directory of a run"):
+        content([read_run(path)], 10)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("response", ["x"]),
+        ("versions", [[0, "x", 1]]),
+        ("tokens", {"characters": [1], "logprobs": [0.0]}),
+        ("tokens", {}),
+        ("score", "<b>"),
+        ("outcome", "row chosen"),
+    ],
+)
+def test_every_value_of_an_answer_has_the_type_that_the_page_takes_it_for(run, key, value):
+    line = (run.path / "samples.jsonl").read_text().splitlines()[0]
+    row = json.loads(line)
+    (row["verdict"] if key in row["verdict"] else row)[key] = value
+    (run.path / "samples.jsonl").write_text(json.dumps(row) + "\n")
+    if key == "response":
+        del row["tokens"]
+        (run.path / "samples.jsonl").write_text(json.dumps(row) + "\n")
+        assert columns([run], 10)["columns"][key] == ["['x']"]
+    else:
+        with pytest.raises(UserError, match="is no answer"):
+            columns([run], 10)
 
 
 @pytest.mark.parametrize(

@@ -28,17 +28,20 @@ function tokensOf(samples, i) {
   }));
 }
 
+/** So many per cent of a colour of report.css, in whichever theme there is. */
+function mixed(name, share) {
+  return `color-mix(in srgb, var(${name}) ${Math.round(share)}%, transparent)`;
+}
+
 /** Background of a value: blue above 0, orange below, as strong as it is large. */
 function diverging(value, largest) {
   if (value === null || !largest) return "";
   const strength = Math.min(1, Math.abs(value) / largest);
-  const base = colour(value >= 0 ? "--up" : "--down");
-  return strength < 0.02 ? "" : `color-mix(in srgb, ${base} ${Math.round(75 * strength)}%, transparent)`;
+  return strength < 0.02 ? "" : mixed(value >= 0 ? "--up" : "--down", 75 * strength);
 }
 
 function versionColour(version, versions) {
-  return version === null ? colour("--rule")
-    : `color-mix(in srgb, ${colour(`--run-${versions.indexOf(version) % 6}`)} 45%, transparent)`;
+  return version === null ? "var(--rule)" : mixed(`--run-${versions.indexOf(version) % 6}`, 45);
 }
 
 /** The answer with its tokens coloured; says below which token is looked at. */
@@ -94,7 +97,7 @@ function paint(tokens, by, box, told) {
   box.addEventListener("pointerleave", () => look(null));
   box.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!move) return;
+    if (!move || event.altKey) return;
     event.preventDefault();
     const from = looked === null ? (move > 0 ? -1 : 1) : looked;
     look(Math.max(0, Math.min(tokens.length - 1, from + move)));
@@ -124,10 +127,10 @@ function answerDetail(samples, i, by) {
   const { columns: c, names } = samples;
   const verdict = names.outcome[c.outcome[i]];
   const became = c.trained[i] === null ? "not part of an update"
-    : c.trained[i] ? "trained on" : `skipped: ${names.skipped[c.skipped[i]]}`;
+    : c.trained[i] ? "trained on" : `skipped: ${names.skipped[c.skipped[i]] ?? "why is not recorded"}`;
   const facts = [
     ["verdict", verdict], ["reason", c.detail[i] || "none given"], ["answer read", c.answer[i]],
-    ["truth", names.truth[c.truth[i]]], ["score, reward", `${short(c.score[i])}, ${short(c.reward[i])}`],
+    ["truth", names.truth[c.truth[i]] ?? null], ["score, reward", `${short(c.score[i])}, ${short(c.reward[i])}`],
     ["advantage", c.advantage[i] === null ? "none, or one of its own for each token" : short(c.advantage[i])],
     ["update", became], ["stop", `${names.stop[c.stop[i]]} after ${COUNT.format(c.length[i])} tokens`],
     ["environment", names.env[c.env[i]]], ["verifier", names.verifier[c.verifier[i]]], ["id", c.id[i]],

@@ -9,9 +9,11 @@ function chartFigure(chart) {
     class: "plot", tabindex: "0", role: "img",
     "aria-label": `${chart.title}. ${spokenEnds(chart)} Left and right arrow keys move along it.`,
   });
+  const spoken = el("p", { class: "spoken", "aria-live": "polite" });
   const figure = el(
     "figure", { id: `chart-${chart.id}` },
-    el("figcaption", {}, el("strong", {}, chart.title), " ", el("span", {}, chart.what)), plot,
+    el("figcaption", {}, el("strong", {}, chart.title), " ", el("span", {}, chart.what)),
+    plot, spoken,
   );
   let drawn = null;
   figure.redraw = () => {
@@ -26,16 +28,23 @@ function chartFigure(chart) {
   let at = -1;
   plot.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!move || !drawn) return;
+    if (!move || !drawn || event.altKey) return;
     event.preventDefault();
     at = Math.max(0, Math.min(chart.x.length - 1, at + move));
     drawn.setCursor({ left: drawn.valToPos(chart.x[at], "x"), top: 10 });
+    const values = chart.lines.map((line) => `${line.label} ${shown(chart)(line.values[at])}`);
+    spoken.textContent = `step ${chart.x[at]}: ${values.join(", ")}`;
   });
   return figure;
 }
 
+/** What writes a value of this chart. */
+function shown(chart) {
+  return chart.format === "share" ? percent : short;
+}
+
 function spokenEnds(chart) {
-  const show = chart.format === "share" ? percent : short;
+  const show = shown(chart);
   return chart.lines.map((line) => {
     const values = line.values.filter((value) => value !== null);
     return `${line.label}: ${show(values[0])} at first, ${show(values[values.length - 1])} at last.`;
@@ -54,7 +63,7 @@ function lineColour(chart, line) {
 }
 
 function plotOptions(chart, width) {
-  const show = chart.format === "share" ? percent : short;
+  const show = shown(chart);
   const series = [{ label: "step", value: (_, x) => (x === null ? "–" : COUNT.format(x)) }];
   const bands = [];
   let below = null; // the column under a stacked one

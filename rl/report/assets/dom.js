@@ -35,7 +35,8 @@ function percent(value) {
 /** What the page was made with: base64 of gzipped JSON, so that no text in it is ever markup. */
 async function embedded(id) {
   const binary = atob(document.getElementById(id).textContent);
-  const bytes = Uint8Array.from(binary, (letter) => letter.charCodeAt(0));
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
 }

@@ -38,7 +38,6 @@ async function main() {
     const isDark = root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
     root.dataset.theme = isDark ? "light" : "dark";
     redraw();
-    browser.start();
   } }, "light / dark");
   dark.addEventListener("change", redraw);
   const sections = data.sections.map((part) => el(

@@ -9,6 +9,9 @@ const SPARE_ROWS = 6; // drawn above and below what is in sight
 function filtered(samples, wanted) {
   const c = samples.columns;
   const text = wanted.text.toLowerCase();
+  // Small letters are made once, when somebody first looks for a text; prompts are shared by many.
+  if (text) samples.small ??= c.response.map((response) => response.toLowerCase());
+  const inPrompt = text && samples.names.prompt.map((prompt) => prompt.toLowerCase().includes(text));
   const found = [];
   for (let i = 0; i < c.step.length; i++) {
     if (wanted.run !== null && c.run[i] !== wanted.run) continue;
@@ -20,8 +23,7 @@ function filtered(samples, wanted) {
     if (wanted.update === "trained" && c.trained[i] !== true) continue;
     if (wanted.update === "skipped" && c.trained[i] !== false) continue;
     if (typeof wanted.update === "number" && c.skipped[i] !== wanted.update) continue;
-    if (text && !c.response[i].toLowerCase().includes(text)
-      && !samples.names.prompt[c.prompt[i]].toLowerCase().includes(text)) continue;
+    if (text && !inPrompt[c.prompt[i]] && !samples.small[i].includes(text)) continue;
     found.push(i);
   }
   return found;
@@ -66,7 +68,7 @@ function samplesBrowser(data) {
     ...Object.entries(SCALES).map(([key, scale]) => el("option", { value: key }, scale.name)));
   colours.value = "advantage";
   const count = el("p", { id: "count", role: "status" });
-  const detail = el("div", { id: "detail", "aria-live": "off" });
+  const detail = el("div", { id: "detail", tabindex: "0", role: "region", "aria-label": "chosen answer" });
   const list = answerList(samples, count, (i) => {
     detail.replaceChildren(i === null ? el("p", {}, "No answer passes these filters.")
       : answerDetail(samples, i, colours.value));
@@ -82,7 +84,7 @@ function samplesBrowser(data) {
   );
   document.addEventListener("keydown", (event) => {
     const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
-    if (event.key !== "/" || typing) return;
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     search.focus();
   });
@@ -92,7 +94,7 @@ function samplesBrowser(data) {
 
 /** The list. `show` takes the indices that passed, `again` tells once more what is chosen. */
 function answerList(samples, count, chosen) {
-  const inner = el("div", { class: "rows" });
+  const inner = el("div", { class: "rows", role: "presentation" });
   const box = el("div", { class: "list", tabindex: "0", role: "listbox", "aria-label": "answers" }, inner);
   let indices = [];
   let at = 0; // the chosen place in `indices`
@@ -101,7 +103,7 @@ function answerList(samples, count, chosen) {
     const fits = Math.ceil((box.clientHeight || 400) / ROW_PX) + 2 * SPARE_ROWS;
     const rows = [];
     for (let place = first; place < Math.min(indices.length, first + fits); place++) {
-      rows.push(answerRow(samples, indices[place], place, place === at));
+      rows.push(answerRow(samples, indices[place], place, place === at, indices.length));
     }
     inner.replaceChildren(...rows);
     box.setAttribute("aria-activedescendant", indices.length ? `answer-${at}` : "");
@@ -123,7 +125,8 @@ function answerList(samples, count, chosen) {
       ArrowDown: at + 1, j: at + 1, ArrowUp: at - 1, k: at - 1, PageDown: at + page,
       PageUp: at - page, Home: 0, End: indices.length - 1,
     };
-    if (!(event.key in moves) || !indices.length) return;
+    const withOther = event.ctrlKey || event.metaKey || event.altKey;
+    if (!Object.hasOwn(moves, event.key) || !indices.length || withOther) return;
     event.preventDefault();
     go(moves[event.key]);
   });
@@ -144,7 +147,7 @@ function answerList(samples, count, chosen) {
   return { box, show, again: tell };
 }
 
-function answerRow(samples, i, place, isChosen) {
+function answerRow(samples, i, place, isChosen, count) {
   const { columns: c, names } = samples;
   const verdict = names.outcome[c.outcome[i]];
   const text = c.response[i].slice(0, 160).replace(/\s+/g, " ");
@@ -152,6 +155,7 @@ function answerRow(samples, i, place, isChosen) {
     "div", {
       class: isChosen ? "row chosen" : "row", id: `answer-${place}`, role: "option",
       "data-place": place, "aria-selected": isChosen ? "true" : "false",
+      "aria-posinset": place + 1, "aria-setsize": count,
     },
     el("span", { class: "step" }, String(c.step[i])),
     el("span", { class: `pill ${verdict}` }, verdict),
