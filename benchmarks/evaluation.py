@@ -101,7 +101,7 @@ def measure(
 def request_of(recipe: Recipe, model: str) -> dict[str, Any]:
     """The whole evaluation, as the offline engine takes it."""
     tokenizer = AutoTokenizer.from_pretrained(model)
-    drawn = [problem.drawn for problem in problems(recipe, Draw.MIXTURE)]
+    drawn = problems(recipe, Draw.MIXTURE)
     return {
         "prompts": [encode(tokenizer, d.task) for d in drawn],
         "seeds": [d.seed for d in drawn],

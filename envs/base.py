@@ -86,8 +86,9 @@ class Env(ABC):
         """Judge a response. Raise freely: the caller records the error as a broken verdict."""
 
     @abstractmethod
-    def solve(self, task: Task) -> str:
-        """A response that `verify` must accept; contract tests hold every environment to it."""
+    def solve(self, task: Task) -> str | None:
+        """A response that `verify` must accept; contract tests hold every environment to it. None
+        only where the data of a benchmark have no solution."""
 
     def prepare(self) -> None:  # noqa: B027  (nothing to do is a fine answer)
         """Import or load what `verify` needs: called once in each verifier process, outside the

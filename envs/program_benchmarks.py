@@ -95,7 +95,7 @@ class ProgramBenchmark(Env):
         whole = f"{task.truth['preamble']}\n\n{program}"
         return grader(self.sandbox, self.sandbox_url).grade(task.truth, whole)
 
-    def solve(self, task: Task) -> str | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def solve(self, task: Task) -> str | None:
         """The data set's own solution; None where it has none."""
         solution = task.truth["solution"]
         return None if solution is None else fenced(solution)

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 
-from rl.scaling.arguments import SCALING, scaling_arguments
 from rl.density import command as density
+from rl.scaling.arguments import SCALING, scaling_arguments
 
 TRAIN = """\
 Train a policy as a recipe says.
@@ -139,6 +139,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         # So may models: argparse takes all that follow each other, and leaves the others.
         arguments.models += [x for x in rest if not x.startswith("-")]
         rest = [x for x in rest if x.startswith("-")]
+        asked = [arguments.models, arguments.recipe, arguments.env, arguments.quantized]
+        if arguments.regrade is not None and any(asked):
+            parser.error("--regrade judges what is stored in its directory: it takes nothing else")
         if not arguments.models and arguments.regrade is None:
             parser.error("the following arguments are required: CHECKPOINT")
     unknown = [x for x in rest if x.startswith("-") or "=" not in x]

@@ -13,6 +13,7 @@ from rl.alarms import Warnings, check_mismatch, check_trainable
 from rl.answer_tokens import TokenRows
 from rl.checkpoint import save_checkpoint
 from rl.evaluation.evaluate import held_out_groups, score
+from rl.evaluation.statistics import Estimate
 from rl.events import Events
 from rl.learner.batch import Packed, pack
 from rl.learner.learner import Learner
@@ -158,8 +159,7 @@ async def hold_out(run: Run, step: int) -> None:
     run.directory.append(
         "samples.jsonl", sample_rows(step, groups, split="test", training=None, tokens=tokens)
     )
-    scores = score(groups, evaluation)
-    row = {"step": step, **scores.to_json()}
+    row = {"step": step, **score(groups, run.tasks.held_out)}
     evaluations = [*run.directory.rows("evals.jsonl"), row]
     metrics = run.directory.rows("metrics.jsonl")
     forecast = forecast_of_last_step(recipe, evaluations, metrics, run.n_parameters)
@@ -168,10 +168,8 @@ async def hold_out(run: Run, step: int) -> None:
         run.events.forecast(forecast)
     run.directory.append("evals.jsonl", [row])
     run.trackers.log_evaluation(row)
-    run.events.say(
-        f"held out, after step {step}: avg@{scores.samples} {scores.avg_at_k}, "
-        f"pass@{scores.samples} {scores.pass_at_k}"
-    )
+    k, average, best = row["samples"], Estimate(**row["avg_at_k"]), Estimate(**row["pass_at_k"])
+    run.events.say(f"held out, after step {step}: avg@{k} {average}, pass@{k} {best}")
     run.watch.evaluated(step, evaluations, [row["reward"] for row in metrics])
 
 

@@ -65,7 +65,7 @@ def _mean_tokens(samples: Path) -> dict[tuple[int, str], float]:
                 break  # the run is writing it, or was killed then
             row = json.loads(line)
             if row["split"] == "test":
-                key = row["step"], row["env"], json.dumps(row["options"])
+                key = row["step"], row["env"], json.dumps(row["options"], sort_keys=True)
                 found = counted.setdefault(key, [0, 0])
                 found[0] += row["response_tokens"]
                 found[1] += 1

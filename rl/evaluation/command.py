@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from envs.registry import find_class
 from rl.children import ChildDied
 from rl.errors import UserError
 from rl.evaluation.contamination import (
@@ -19,8 +20,8 @@ from rl.evaluation.contamination import (
     text_of,
     trained_on,
 )
-from rl.evaluation.problems import env_spec
-from rl.evaluation.settings import Draw, Settings, differing, sampling_settings
+from rl.evaluation.problems import env_section
+from rl.evaluation.settings import Draw, Settings, asks_for_more, differing, sampling_settings
 from rl.evaluation.store import Store, answers
 from rl.evaluation.table import Evaluated, show, write_summary
 from rl.evaluation.targets import Target, find_targets, is_run
@@ -34,6 +35,7 @@ from rl.supervisor import Supervisor
 
 FETCH_DEADLINE_S = 6 * 3600.0  # of a download from the hub, or of reading a large model
 MAKE_DEADLINE_S = 2 * 3600.0
+PROGRAM_DEADLINE_S = 600.0  # to judge a program: a hundred tests of 6 s
 OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 FIXED = {
     "sft": None,
@@ -60,7 +62,7 @@ def evaluate(arguments: Namespace) -> int:
         raise UserError("which model? Name a run, a model directory, a hub id or a server's URL")
     targets = find_targets(given, arguments.quantized)
     hardware = find_hardware()
-    recipe, draw, label = _recipe(given, arguments.recipe, arguments.env, overrides, hardware)
+    recipe, draw, label = asked(given, arguments.recipe, arguments.env, overrides, hardware)
     out = Path(recipe.run_dir or _default_directory(label, recipe, draw)).absolute()
     if is_run(out):
         raise UserError(
@@ -87,7 +89,7 @@ def _refuse_to_evaluate_another(overrides: Sequence[str]) -> None:
             )
 
 
-def _recipe(
+def asked(
     given: Sequence[str],
     path: Path | None,
     envs: Sequence[str],
@@ -96,36 +98,46 @@ def _recipe(
 ) -> tuple[Recipe, Draw, str]:
     """How answers are sampled and judged, how problems are drawn, what the evaluation is called."""
     run = next((Path(x) for x in given if is_run(Path(x))), None)
-    specs = [env_spec(text) for text in envs]
+    sections = [env_section(text) for text in envs]
     path = path or (run / "recipe.yaml" if run is not None else None)
     fixed = [f"{key}={json.dumps(value)}" for key, value in FIXED.items()]
-    if specs:
-        fixed += [f"envs={json.dumps([s.model_dump() for s in specs])}", "evaluation.envs=null"]
+    if sections:
+        fixed += [f"envs={json.dumps(sections)}", "evaluation.envs=null"]
     if path is not None:
         label = run.resolve().name if run and path.parent == run else path.stem
         # Any model will do here: each is put in when its turn comes.
         recipe = load_recipe(path, [*fixed, "model=embedded", *overrides], profile=hardware.kind)
-    elif specs:
-        label = "-".join(dict.fromkeys(spec.name for spec in specs))
-        recipe = make_recipe(_without_recipe(specs, hardware), [*fixed, *overrides], "--env")
+    elif sections:
+        label = "-".join(dict.fromkeys(section["name"] for section in sections))
+        recipe = make_recipe(_without_recipe(sections, hardware), [*fixed, *overrides], "--env")
     else:
         raise UserError(
             f"{given[0]} is not a run directory, so the tasks are not known: name a recipe with "
             "--recipe recipes/math_grpo.yaml, or environments with --env arithmetic:digits=3"
         )
-    if not specs:
+    if not sections:
         return recipe, Draw.MIXTURE, label
+    if not any(x.startswith("verify.deadline_s=") for x in overrides):
+        recipe = _with_time_for_programs(recipe)
     limited = any(x.startswith("evaluation.problems=") for x in overrides)
     return recipe, Draw.EACH if limited else Draw.ALL, re.sub(r"[^\w.-]+", "-", label)[:60]
 
 
-def _without_recipe(specs: Sequence[Any], hardware: Hardware) -> dict[str, Any]:
+def _with_time_for_programs(recipe: Recipe) -> Recipe:
+    """Tests of programs have limits of their own; the one on all of them is not what ends them."""
+    if all(find_class(spec.name).answers != "program" for spec in recipe.envs):
+        return recipe
+    deadline_s = max(recipe.verify.deadline_s, PROGRAM_DEADLINE_S)
+    verify = recipe.verify.model_copy(update={"deadline_s": deadline_s})
+    return recipe.model_copy(update={"verify": verify})
+
+
+def _without_recipe(sections: Sequence[Any], hardware: Hardware) -> dict[str, Any]:
     """What --env alone means: nothing learns, so a GPU is all the server's."""
     engine: dict[str, Any] = {"gpu_memory_utilization": 0.9}
     if hardware.kind == "cpu":
         engine = {"dtype": "float32", "kv_cache_gib": 4.0, "eager": True}
-    envs = [spec.model_dump() for spec in specs]
-    return {"model": "embedded", "envs": envs, "engine": engine}
+    return {"model": "embedded", "envs": sections, "engine": engine}
 
 
 def _default_directory(label: str, recipe: Recipe, draw: Draw) -> str:
@@ -144,9 +156,12 @@ def _one(target: Target, task: Task, progress: Progress) -> Evaluated:
     with Supervisor(directory, progress) as supervisor:
         found = _find(target, supervisor)
         settings = _settings(target, found, task)
-        _refuse_other_settings(store, settings)
-        if store.complete and store.settings() == settings:
+        then = store.settings()
+        if then is not None:
+            _refuse_other_settings(store, then, settings, target)
+        if then is not None and store.complete and not asks_for_more(then, settings):
             progress.say("    evaluated already: nothing is sampled again")
+            settings = then
         else:
             _sample(target, found, settings, task, supervisor, store)
             store.finish(settings)
@@ -226,11 +241,10 @@ def _settings(target: Target, found: dict[str, Any], task: Task) -> Settings:
     )
 
 
-def _refuse_other_settings(store: Store, settings: Settings) -> None:
-    then = store.settings()
-    if then is None:
-        return
-    if keys := [key for key in differing(then, settings) if key != "checkpoint"]:
+def _refuse_other_settings(store: Store, then: Settings, now: Settings, target: Target) -> None:
+    """A directory is known by its contents, wherever it is now; a server only by its address."""
+    keys = [key for key in differing(then, now) if target.remote or key != "checkpoint"]
+    if keys:
         raise UserError(
             f"{store.path} holds answers of another evaluation (differing: {', '.join(keys)}): "
             "choose another directory with run_dir=DIR, or delete this one"

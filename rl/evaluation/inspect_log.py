@@ -7,6 +7,7 @@ needed. One log for each evaluation directory: a sample is a problem, an epoch o
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +22,39 @@ STOPS = {"finished": "stop", "length": "max_tokens"}
 Row = Mapping[str, Any]  # of answers.jsonl
 
 
-def write_inspect_log(directory: Path) -> Path:
-    """Write the log of a finished evaluation into its folder `inspect`, in place of one before.
+def write_inspect_log(
+    directory: Path, settings: Row, answers: Iterable[Row], scores: Row, created: datetime
+) -> Path:
+    """Write the log of an evaluation into its folder `inspect`, in place of one before.
+
+    Args:
+        directory: of the evaluation.
+        settings, scores: what settings.json and scores.json hold.
+        answers: the rows of answers.jsonl.
+        created: when it was evaluated; the log has no times of single answers.
 
     Raises:
         UserError: the disk is full or not writable.
-        OSError, ValueError: the evaluation's own files are not there or cannot be read.
     """
-    files = RunDirectory(directory)
-    created = datetime.fromtimestamp((directory / "scores.json").stat().st_mtime, UTC)
-    settings = files.read_json("settings.json")
-    scores = files.read_json("scores.json")
     folder = directory / FOLDER
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*_assay_*.json"):
         old.unlink()
     # Inspect lists the files whose names begin with a time.
-    name = f"{created:%Y-%m-%dT%H-%M-%S}+00-00_assay_{settings['identity'][:12]}.json"
-    log = inspect_log(settings, files.rows("answers.jsonl"), scores, created)
-    RunDirectory(folder).write_json(name, log)
+    name = f"{created.astimezone(UTC):%Y-%m-%dT%H-%M-%S}+00-00_assay_{_id(settings)[:12]}.json"
+    RunDirectory(folder).write_json(name, inspect_log(settings, answers, scores, created))
     return folder / name
 
 
 def inspect_log(
     settings: Row, answers: Iterable[Row], scores: Row, created: datetime
 ) -> dict[str, Any]:
-    """The log of one evaluation, as plain data.
-
-    settings, scores: the contents of settings.json and scores.json. answers: the rows of
-    answers.jsonl. created: when it was evaluated; the log has no times of single answers.
-    """
-    samples = [_sample(settings, row, number) for row, number in _numbered(answers)]
+    """The log of one evaluation, as plain data; arguments as for `write_inspect_log`."""
+    samples = [_sample(settings, row) for row in answers]
     time = created.astimezone(UTC).isoformat(timespec="seconds")
     sampling = settings["sampling"]
     names = [spec["name"] for spec in settings["envs"]]
-    identity = str(settings["identity"])
+    identity = _id(settings)
     ids = list(dict.fromkeys(sample["id"] for sample in samples))
     log = {
         "version": VERSION,
@@ -106,13 +105,10 @@ def _whole_text(value: Any) -> Any:
     return [_whole_text(x) for x in value] if isinstance(value, list) else value
 
 
-def _numbered(answers: Iterable[Row]) -> Iterable[tuple[Row, int]]:
-    """The answers, each with its number among those to the same problem, from 1."""
-    counts: dict[tuple[str, str], int] = {}
-    for row in answers:
-        key = _env(row), row["problem"]
-        counts[key] = counts.get(key, 0) + 1
-        yield row, counts[key]
+def _id(settings: Row) -> str:
+    """Of what was evaluated, in letters and digits; a server's name of its model may hold any."""
+    whole = f"{settings['checkpoint']} {settings['identity']} {settings['variant']}"
+    return sha256(whole.encode(errors="backslashreplace")).hexdigest()
 
 
 def _env(row: Row) -> str:
@@ -120,7 +116,7 @@ def _env(row: Row) -> str:
     return f"{row['env']} {options}".strip()
 
 
-def _sample(settings: Row, row: Row, epoch: int) -> dict[str, Any]:
+def _sample(settings: Row, row: Row) -> dict[str, Any]:
     verdict, prompt, truth = row["verdict"], row["prompt"], row["truth"]
     asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     answered = {"role": "assistant", "content": row["response"], "source": "generate"}
@@ -130,7 +126,7 @@ def _sample(settings: Row, row: Row, epoch: int) -> dict[str, Any]:
     stop = STOPS.get(row["stop"], "unknown")
     return {
         "id": f"{_env(row)}/{row['problem'][:16]}",
-        "epoch": epoch,
+        "epoch": row["sample"] + 1,
         "input": prompt,
         "target": truth if isinstance(truth, str) else json.dumps(truth)[:MAX_TARGET],
         "messages": [*asked, answered],

@@ -19,7 +19,7 @@ from envs.registry import job
 from rl.alarms import BrokenVerdicts
 from rl.chat import decode, encode
 from rl.errors import UserError
-from rl.evaluation.problems import Problem, expected, problems
+from rl.evaluation.problems import expected, problems
 from rl.evaluation.remote import KEY_VARIABLE, RemoteServer
 from rl.evaluation.settings import Settings, label_key
 from rl.evaluation.store import Sampled, Store, row_key, row_of
@@ -29,6 +29,7 @@ from rl.recipe.config import Recipe
 from rl.recipe.load import RecipeError, read_resolved
 from rl.sampling.engine import Deadline, Engine, Sampling, all_or_first_error
 from rl.sampling.rollouts import Rollouts
+from rl.tasks import Drawn
 from rl.types import ENGINE, Stop
 from verifiers.pool import VerifierPool, VerifierStartError
 from verifiers.verdict import Verdict, broken
@@ -42,7 +43,7 @@ class Sampler(Protocol):
 
     places: int  # answers that it works on at a time, with those that wait for their turn there
 
-    async def answer(self, problem: Problem, sample: int) -> Sampled:
+    async def answer(self, problem: Drawn, sample: int) -> Sampled:
         """Answer number `sample` to a problem; the same for equal arguments as far as the server
         keeps its promise about seeds.
 
@@ -71,8 +72,8 @@ class OwnServers:
             top_p=evaluation.top_p,
         )
 
-    async def answer(self, problem: Problem, sample: int) -> Sampled:
-        task = problem.drawn.task
+    async def answer(self, problem: Drawn, sample: int) -> Sampled:
+        task = problem.task
         prompt = self._prompts.get(task.key)
         if prompt is None:
             prompt = self._prompts[task.key] = encode(self._rollouts.tokenizer, task)
@@ -81,7 +82,7 @@ class OwnServers:
         self._under_way[server] += 1
         try:
             [found] = await self._rollouts.completions(
-                prompt, problem.drawn.seed + sample, self._sampling, server, deadline, 0
+                prompt, problem.seed + sample, self._sampling, server, deadline, 0
             )
         finally:
             self._under_way[server] -= 1
@@ -144,7 +145,7 @@ class Evaluating:
 
     async def _work(
         self,
-        todo: Iterator[tuple[Problem, int]],
+        todo: Iterator[tuple[Drawn, int]],
         places: asyncio.Semaphore,
         sampler: Sampler,
         pool: VerifierPool,
@@ -182,18 +183,16 @@ class Evaluating:
             )
 
 
-async def judged(pool: VerifierPool, problem: Problem, sampled: Sampled) -> Verdict:
+async def judged(pool: VerifierPool, problem: Drawn, sampled: Sampled) -> Verdict:
     if sampled.stop is Stop.FAILED:
         return broken("the engine did not finish this answer", ENGINE)
-    drawn = problem.drawn
-    one = job(drawn.env, drawn.options, drawn.task, sampled.text)
-    control = None if drawn.solution is None else one | {"response": drawn.solution}
+    one = job(problem.env, problem.options, problem.task, sampled.text)
+    control = None if problem.solution is None else one | {"response": problem.solution}
     return await pool.verify(one, control)
 
 
-def _key(problem: Problem, sample: int) -> tuple[str, str, int]:
-    drawn = problem.drawn
-    return label_key(drawn.env, drawn.options), drawn.task.key, sample
+def _key(problem: Drawn, sample: int) -> tuple[str, str, int]:
+    return label_key(problem.env, problem.options), problem.task.key, sample
 
 
 @asynccontextmanager

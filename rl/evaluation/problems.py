@@ -3,10 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from envs.base import Env, NoTasks
+from envs.base import NoTasks
 from envs.dataset import FORMATS
 from envs.registry import make_env
 from rl.evaluation.settings import Draw
@@ -20,14 +19,9 @@ QUESTIONS = "envs.math_benchmarks:MathBenchmark"  # a file of them, all held out
 NEXT_OPTION = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    drawn: Drawn
-    family: str | None  # what problems of its environment come in clusters by
-
-
-def env_spec(text: str) -> EnvSpec:
-    """`NAME[:option=value,...]`; the name of a file with rows stands for a data set of them.
+def env_section(text: str) -> dict[str, Any]:
+    """`NAME[:option=value,...]` as a recipe's envs have it; the name of a file with rows stands for
+    a data set of them.
 
     Raises:
         RecipeError: a value is no YAML.
@@ -39,28 +33,20 @@ def env_spec(text: str) -> EnvSpec:
         options[key] = read_value(value, f"--env {text!r}: {key}")
     if any(name.endswith(ending) for ending in FORMATS):
         options, name = {"path": name, **options}, QUESTIONS
-    return EnvSpec.model_validate({"name": name, **options})
+    return {"name": name, **options}
 
 
-def problems(recipe: Recipe, draw: Draw) -> list[Problem]:
+def problems(recipe: Recipe, draw: Draw) -> list[Drawn]:
     """The same for equal recipes, whatever the model; more of them begin with the same ones.
 
     Raises:
         NoTasks: there are fewer than asked for, and they are not all that a data set has.
     """
     if draw is Draw.MIXTURE:
-        drawn = Tasks(recipe).held_out
-    else:
-        specs = recipe.evaluation.envs or recipe.envs
-        wanted = recipe.evaluation.problems
-        drawn = [one for spec in specs for one in _of(spec, wanted, whole=draw is Draw.ALL)]
-    envs: dict[str, Env] = {}
-    found = []
-    for one in drawn:
-        key = json.dumps([one.env, one.options], sort_keys=True)
-        env = envs.get(key) or envs.setdefault(key, make_env(one.env, one.options))
-        found.append(Problem(one, env.family(one.task)))
-    return found
+        return Tasks(recipe).held_out
+    specs = recipe.evaluation.envs or recipe.envs
+    wanted = recipe.evaluation.problems
+    return [one for spec in specs for one in _of(spec, wanted, whole=draw is Draw.ALL)]
 
 
 def _of(spec: EnvSpec, wanted: int, *, whole: bool) -> Iterator[Drawn]:
@@ -78,7 +64,7 @@ def _of(spec: EnvSpec, wanted: int, *, whole: bool) -> Iterator[Drawn]:
             seen.add(task.key)
             options = json.dumps(spec.options, sort_keys=True)
             seed = sampling_seed("evaluation", spec.name, options, index)
-            yield Drawn(spec.name, spec.options, task, env.solve(task), seed)
+            yield Drawn(spec.name, spec.options, task, env.solve(task), seed, env.family(task))
     if len(seen) < wanted:
         raise NoTasks(
             f"environment '{spec.name}' has only {len(seen)} distinct held-out tasks for "
@@ -86,6 +72,6 @@ def _of(spec: EnvSpec, wanted: int, *, whole: bool) -> Iterator[Drawn]:
         )
 
 
-def expected(found: Sequence[Problem], samples: int) -> Iterator[tuple[Problem, int]]:
+def expected(found: Sequence[Drawn], samples: int) -> Iterator[tuple[Drawn, int]]:
     """Every answer that the evaluation consists of: a problem, and the number of the answer."""
     return ((problem, sample) for problem in found for sample in range(samples))

@@ -68,14 +68,13 @@ def _one(path: Path, progress: Progress) -> tuple[Evaluated | None, int]:
         _refuse_broken(changes, len(rows), recipe, path)
         store.write_rows(LIST, changes)
         print_changes(changes, counts)
-        if changes:
-            store.write_rows(ANSWERS, rows)
         found = answers(rows, settings)
         if not store.complete:
+            store.write_rows(ANSWERS, rows)
             progress.say("    it is not complete: the command that began it goes on with it")
             return None, len(changes)
-        if changes:
-            store.finish(settings)
+        store.replace(rows)
+        store.finish(settings)
         return Evaluated(path.name, path, settings, store.scores(), found), len(changes)
 
 
@@ -93,6 +92,7 @@ async def _judge(rows: list[Row], recipe: Recipe, log: Path) -> tuple[list[Row],
             change = change_of(sample, now)
             if change is not None:
                 changes.append(change)
+            if change is not None or now.answer != sample.then.answer:  # majority@k compares these
                 _put(row, now)
     return changes, counts
 

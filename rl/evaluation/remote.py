@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Self
 import aiohttp
 
 from rl.errors import UserError
-from rl.evaluation.problems import Problem
 from rl.evaluation.store import Sampled
 from rl.progress import printable
 from rl.recipe.config import Recipe
 from rl.sampling.answers import EngineError, Malformed
+from rl.tasks import Drawn
 from rl.types import Stop
 
 KEY_VARIABLE = "ASSAY_EVAL_KEY"
@@ -70,26 +70,26 @@ class RemoteServer:
             headers=self._headers,
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.close()
 
-    async def answer(self, problem: Problem, sample: int) -> Sampled:
+    async def answer(self, problem: Drawn, sample: int) -> Sampled:
         """One answer; asked for up to ATTEMPTS times, within rollout.deadline_s in all.
 
         Raises:
             EngineError: the server refuses, is away for too long, or answers nonsense every time.
         """
-        drawn = problem.drawn
-        messages = [{"role": m.role, "content": m.content} for m in drawn.task.messages]
+        messages = [{"role": m.role, "content": m.content} for m in problem.task.messages]
         body = {
             "model": self._model,
             "messages": messages,
             "temperature": self._evaluation.temperature,
             "top_p": self._evaluation.top_p,
-            "seed": (drawn.seed + sample) % 2**31,
+            "seed": (problem.seed + sample) % 2**31,
             "n": 1,
             "stream": False,
         }
@@ -144,7 +144,9 @@ class RemoteServer:
 
 
 def _headers(key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    # A small answer can be a huge one, compressed: none is asked for, and none is unpacked.
+    plain = {"Accept-Encoding": "identity"}
+    return plain | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
 async def request(
@@ -231,7 +233,7 @@ async def served_model(url: str, key: str | None, wanted: str | None) -> str:
     try:
         async with (
             asyncio.timeout(LIST_DEADLINE_S),
-            aiohttp.ClientSession(headers=_headers(key)) as http,
+            aiohttp.ClientSession(headers=_headers(key), auto_decompress=False) as http,
         ):
             reply = await request(http, "GET", f"{url}/models", None, MOST_LIST_BYTES)
     except (TimeoutError, aiohttp.ClientError, OSError, Malformed) as error:

@@ -4,7 +4,8 @@ Answers are only ever added to those of the same settings.
 """
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -45,19 +46,24 @@ class Settings:
 
     @property
     def labels(self) -> dict[str, str]:
-        """By name and options, what scores call an environment (see `label_key`)."""
-        names = [spec["name"] for spec in self.envs]
-        found = {}
-        for spec in self.envs:
-            options = {k: v for k, v in spec.items() if k not in ("name", "weight")}
-            key = label_key(spec["name"], options)
-            found[key] = spec["name"] if names.count(spec["name"]) == 1 else key
-        return found
+        """What scores call each environment (see `env_labels`)."""
+        options = [
+            {k: v for k, v in spec.items() if k not in ("name", "weight")} for spec in self.envs
+        ]
+        return env_labels((spec["name"], x) for spec, x in zip(self.envs, options, strict=True))
 
 
 def label_key(name: str, options: dict[str, Any]) -> str:
     """An environment's name, and its options in an order that is always the same."""
     return f"{name} {json.dumps(options, sort_keys=True)}"
+
+
+def env_labels(envs: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, str]:
+    """By `label_key`, what scores call an environment: its name; where two have the same name, with
+    their options."""
+    names = {label_key(name, options): name for name, options in envs}
+    shared = Counter(names.values())
+    return {key: name if shared[name] == 1 else key for key, name in names.items()}
 
 
 def sampling_settings(recipe: Recipe) -> dict[str, Any]:
@@ -92,6 +98,13 @@ def differing(then: Settings, now: Settings) -> list[str]:
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key) and not (key in GROWING and new[key] > old[key])
     ]
+
+
+def asks_for_more(then: Settings, now: Settings) -> bool:
+    """Whether, of evaluations that do not differ, the second has problems or samples that the first
+    has not."""
+    old, new = (dict(_flat(x.to_json())) for x in (then, now))
+    return any(new[key] > old[key] for key in GROWING)
 
 
 def _flat(data: dict[str, Any]) -> Iterator[tuple[str, Any]]:

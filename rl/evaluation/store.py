@@ -1,18 +1,18 @@
 """The directory of one evaluation: settings.json, answers.jsonl as they come in, scores.json."""
 
-import contextlib
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs.registry import find_class, job
+from envs.registry import find_class, job, task_of
 from rl.errors import UserError
 from rl.evaluation.inspect_log import write_inspect_log
-from rl.evaluation.problems import Problem
 from rl.evaluation.scores import Answer, scores_json
 from rl.evaluation.settings import Settings, label_key
-from rl.record import RunDirectory
+from rl.record import RunDirectory, finite
+from rl.tasks import Drawn
 from rl.types import Stop
 from verifiers.verdict import Outcome, Verdict
 
@@ -60,13 +60,20 @@ class Store:
 
     def begin(self, settings: Settings) -> None:
         """Note what is going to be sampled. Scores of fewer answers than that are forgotten."""
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / SCORES).unlink()
+        self._forget_scores()
         self._files.write_json(SETTINGS, settings.to_json())
+
+    def _forget_scores(self) -> None:
+        (self.path / SCORES).unlink(missing_ok=True)
 
     def add(self, row: dict[str, Any]) -> None:
         """One judged answer; it survives the death of this process."""
         self._files.append(ANSWERS, [row])
+
+    def replace(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Put other answers in place of those stored. The scores of these are forgotten."""
+        self._forget_scores()
+        self.write_rows(ANSWERS, rows)
 
     def write_rows(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         """Replace a file of JSON lines in one go."""
@@ -74,20 +81,23 @@ class Store:
         self._files.write_text(name, text)
 
     def finish(self, settings: Settings) -> None:
-        """Write the scores of what is stored, and the same as a log of Inspect.
+        """Write a log of Inspect of what is stored, then its scores: with them it is complete.
 
         Raises:
             UserError: an environment has no verdict but broken ones.
         """
+        rows = sorted(self.rows(), key=row_key)
         try:
-            found = scores_json(answers(list(self.rows()), settings))
+            found = scores_json(answers(rows, settings))
         except ValueError as error:
             raise UserError(
                 f"{self.path} has no scores: {error}. See logs/verifiers.log there, mend the "
                 "environment, and judge again with assay eval --regrade"
             ) from error
+        found = finite(found)
+        now = datetime.now(UTC)
+        write_inspect_log(self.path, settings.to_json(), rows, found, now)
         self._files.write_json(SCORES, found)
-        write_inspect_log(self.path)
 
     def scores(self) -> dict[str, Any]:
         return self._files.read_json(SCORES)
@@ -139,24 +149,26 @@ def _check(row: dict[str, Any]) -> None:
     for key in ("env", "problem", "id", "response", "stop"):
         if not isinstance(row[key], str):
             raise TypeError(f"{key} must be a text")
+    if not isinstance(row["family"], str | None):
+        raise TypeError("family must be a text or null")
+    task_of(row)
     if not isinstance(row["options"], dict):
         raise TypeError("options must map names to values")
 
 
 def row_of(
-    step: int | None, problem: Problem, sample: int, sampled: Sampled, verdict: Verdict
+    step: int | None, problem: Drawn, sample: int, sampled: Sampled, verdict: Verdict
 ) -> dict[str, Any]:
     """One line of answers.jsonl."""
-    drawn = problem.drawn
     return {
         "step": step,
         "split": "test",
-        "id": f"{drawn.task.key[:16]}/{sample}",
-        "task": drawn.task.key[:16],
-        "problem": drawn.task.key,
+        "id": f"{problem.task.key[:16]}/{sample}",
+        "task": problem.task.key[:16],
+        "problem": problem.task.key,
         "family": problem.family,
         "sample": sample,
-        **job(drawn.env, drawn.options, drawn.task, sampled.text),
+        **job(problem.env, problem.options, problem.task, sampled.text),
         "stop": str(sampled.stop),
         "prompt_tokens": sampled.prompt_tokens,
         "response_tokens": sampled.response_tokens,
@@ -172,9 +184,22 @@ def row_key(row: dict[str, Any]) -> tuple[str, str, int]:
 
 
 def answers(rows: Sequence[dict[str, Any]], settings: Settings) -> list[Answer]:
-    """What scores are made of, ordered by problem and sample, whatever came in first."""
-    ordered = sorted(rows, key=row_key)
-    return [_answer(row, settings.labels[label_key(row["env"], row["options"])]) for row in ordered]
+    """What scores are made of, ordered by problem and sample, whatever came in first.
+
+    Raises:
+        UserError: an answer is to a problem of an environment that the settings do not name.
+    """
+    labels = settings.labels
+    found = []
+    for row in sorted(rows, key=row_key):
+        key = label_key(row["env"], row["options"])
+        if key not in labels:
+            raise UserError(
+                f"{ANSWERS} has an answer to a problem of {key}, and the evaluation is on "
+                f"{', '.join(labels)}: choose another directory with run_dir=DIR, or delete this"
+            )
+        found.append(_answer(row, labels[key]))
+    return found
 
 
 def _answer(row: dict[str, Any], label: str) -> Answer:

@@ -1,15 +1,17 @@
 """What an evaluation ends in: a table for people, plain sentences, and the same as JSON."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.table import Table
+from rich.text import Text
 
 from rl.evaluation.compare import Comparison, compare
 from rl.evaluation.scores import Answer
 from rl.evaluation.settings import Settings
-from rl.progress import Progress
+from rl.progress import Progress, printable
 from rl.record import RunDirectory
 
 
@@ -24,10 +26,22 @@ class Evaluated(NamedTuple):
 
 
 def show(evaluated: Sequence[Evaluated], progress: Progress) -> None:
-    """The table, then who is better than whom."""
-    progress.show(table(evaluated))
+    """The table, then who is better than whom; for each set of problems and samples of its own."""
+    for alike in _alike(evaluated):
+        progress.show(table(alike))
     for found in comparisons(evaluated):
         progress.say(found.sentence)
+
+
+def _alike(evaluated: Sequence[Evaluated]) -> list[list[Evaluated]]:
+    """Those that were asked the same: what one command evaluates is, what a directory holds may
+    not be."""
+    found: dict[str, list[Evaluated]] = {}
+    for one in evaluated:
+        settings = one.settings
+        asked = [settings.envs, settings.draw, settings.problems, settings.sampling]
+        found.setdefault(json.dumps(asked, sort_keys=True), []).append(one)
+    return list(found.values())
 
 
 def table(evaluated: Sequence[Evaluated]) -> Table:
@@ -40,12 +54,17 @@ def table(evaluated: Sequence[Evaluated]) -> Table:
     for column in [*columns, "tokens", "cut off", "broken"]:
         result.add_column(column, justify="right")
     for one in evaluated:
-        result.add_row(one.name, *_cells(one.scores["all"], k))
+        result.add_row(_shown(one.name), *_cells(one.scores["all"], k))
         by_env = one.scores["by_env"]
         if len(by_env) > 1:
             for name, scores in by_env.items():
-                result.add_row(f"  {name}", *_cells(scores, k))
+                result.add_row(_shown(f"  {name}"), *_cells(scores, k))
     return result
+
+
+def _shown(name: str) -> Text:
+    """Of a directory, or an environment's options: never markup."""
+    return Text(printable(name))
 
 
 def _cells(scores: dict[str, Any], k: int) -> Iterator[str]:
@@ -68,14 +87,17 @@ def _estimate(found: dict[str, float] | None) -> str:
 
 
 def comparisons(evaluated: Sequence[Evaluated]) -> list[Comparison]:
-    """Of each model with the first one, and of each quantised variant with what it was made of."""
+    """Of each model with the first one, and of each quantised variant with what it was made of;
+    among those that were asked the same."""
+    return [found for alike in _alike(evaluated) for found in _compared(alike)]
+
+
+def _compared(evaluated: Sequence[Evaluated]) -> Iterator[Comparison]:
     plain = {one.settings.identity: one for one in evaluated if one.settings.variant is None}
-    found = []
     for one in evaluated[1:]:
         origin = plain.get(one.settings.identity) if one.settings.variant else None
         other = origin or evaluated[0]
-        found.append(compare(other.answers, one.answers, names=(other.name, one.name)))
-    return found
+        yield compare(other.answers, one.answers, names=(other.name, one.name))
 
 
 def write_summary(

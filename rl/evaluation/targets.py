@@ -79,14 +79,19 @@ def _targets(text: str) -> Iterator[Target]:
 
 
 def _server(text: str) -> Target:
-    parts = urlsplit(text)
-    if parts.username is not None or parts.password is not None or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        usable = parts.hostname and parts.port != 0  # which raises where it is no port
+    except ValueError:
+        parts, usable = urlsplit(""), False
+    if not usable or parts.username is not None or parts.password is not None:
         raise UserError(
             "a server is given as https://HOST[:PORT][/PATH][#MODEL]; its key goes into the "
             "environment variable ASSAY_EVAL_KEY, not into the address"
         )
     base = parts._replace(fragment="", query="", path=parts.path.rstrip("/") or "/v1").geturl()
-    name = re.sub(r"[^\w.-]+", "-", f"{parts.netloc}-{parts.fragment}").strip("-.")
+    named = parts.netloc + parts.path.rstrip("/").removesuffix("/v1") + f"-{parts.fragment}"
+    name = re.sub(r"[^\w.-]+", "-", named).strip("-.")
     return Target(name, base, remote=True, served_as=parts.fragment or None)
 
 

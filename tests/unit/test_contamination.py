@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rl.errors import UserError
 from rl.evaluation.contamination import contamination, score_without, trained_on
 from rl.evaluation.scores import Answer
 from verifiers.verdict import Outcome
@@ -53,6 +54,14 @@ def test_a_short_problem_is_compared_as_a_whole():
     assert found.same_template == {"sum"}
 
 
+def test_another_instruction_in_training_hides_neither_a_copy_nor_a_template():
+    problems = {n: f"What is {n} plus {n}?{INSTRUCTION}" for n in ("17", "25")}
+    found = contamination(problems, ["You are an assistant.\n\nWhat is 17 plus 17?\n\nBox it."])
+    assert found.copied == {"17"}
+    assert found.same_template == {"17", "25"}
+    assert not contamination(problems, ["What is 17 times 17?\n\nBox it." + INSTRUCTION]).met
+
+
 def test_an_instruction_that_all_problems_end_in_says_nothing():
     problems = {"eggs": EGGS + INSTRUCTION, "robe": ROBE + INSTRUCTION}
     assert not contamination(problems, ["Something else." + INSTRUCTION]).met
@@ -96,6 +105,10 @@ def test_the_tasks_of_a_run_are_those_of_its_training_answers(tmp_path: Path):
         {"split": "test", "prompt": "b"},
         {"split": "train", "prompt": [{"role": "user", "content": "c"}]},
     ]
-    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    lines = "".join(json.dumps(r) + "\n" for r in rows)
+    (tmp_path / "samples.jsonl").write_text(lines + '{"split": "train", "pro')  # being written
     assert list(trained_on(tmp_path)) == ["a", "c"]
+    (tmp_path / "samples.jsonl").write_text(lines + '{"split": "train"}\n')
+    with pytest.raises(UserError, match="line 4 is no answer"):
+        list(trained_on(tmp_path))
     assert list(trained_on(tmp_path / "none")) == []

@@ -8,8 +8,8 @@ import pytest
 
 from envs.base import Env, NoTasks, Task
 from rl.errors import UserError
-from rl.evaluation.problems import env_spec, problems
-from rl.evaluation.settings import Draw, Settings, differing, sampling_settings
+from rl.evaluation.problems import env_section, problems
+from rl.evaluation.settings import Draw, Settings, asks_for_more, differing, sampling_settings
 from rl.evaluation.store import Sampled, Store, answers, row_key, row_of
 from rl.recipe.config import Recipe
 from rl.recipe.load import RecipeError
@@ -73,7 +73,7 @@ def settings(found, draw=Draw.ALL):
 
 def row(problem, sample, text="7", stop=Stop.FINISHED):
     sampled = Sampled(text, stop, 5, 3, [[0, 0, 0]], [])
-    return row_of(4, problem, sample, sampled, Few().verify(problem.drawn.task, text))
+    return row_of(4, problem, sample, sampled, Few().verify(problem.task, text))
 
 
 def test_of_a_finite_environment_all_problems_are_asked_unless_so_many_are_said():
@@ -86,15 +86,15 @@ def test_of_a_finite_environment_all_problems_are_asked_unless_so_many_are_said(
 def test_each_environment_gives_as_many_and_families_are_kept():
     both = recipe({"name": FEW}, {"name": FEW, "n": 30})
     found = problems(both, Draw.EACH)
-    assert [problem.drawn.options for problem in found] == [{}] * 4 + [{"n": 30}] * 4
+    assert [problem.options for problem in found] == [{}] * 4 + [{"n": 30}] * 4
     last = problems(recipe({"name": FEW, "n": 30}), Draw.ALL)[29]
-    assert (last.drawn.task.truth, last.family) == ("29", "2")
+    assert (last.task.truth, last.family) == ("29", "2")
 
 
 def test_seeds_of_problems_differ_and_stay_what_they_are():
     first, again = (problems(recipe(), Draw.ALL) for _ in range(2))
     assert first == again
-    assert len({problem.drawn.seed for problem in first}) == 12
+    assert len({problem.seed for problem in first}) == 12
 
 
 def test_too_few_distinct_tasks_of_an_endless_environment_are_said():
@@ -124,13 +124,12 @@ class SaysItIsEndless(Few):
     ],
 )
 def test_an_environment_on_the_command_line(text, name, options):
-    spec = env_spec(text)
-    assert (spec.name, spec.options) == (name, options)
+    assert env_section(text) == {"name": name, **options}
 
 
 def test_a_value_that_is_no_yaml_is_named():
     with pytest.raises(RecipeError, match=r"--env 'arithmetic:digits=\[3': digits"):
-        env_spec("arithmetic:digits=[3")
+        env_section("arithmetic:digits=[3")
 
 
 def test_answers_come_back_in_the_order_of_problems_whatever_came_in_first(tmp_path):
@@ -177,6 +176,8 @@ def test_a_file_without_a_whole_line_is_emptied(tmp_path):
         {"response_tokens": None},
         {"options": []},
         {"env": 3},
+        {"family": ["a"]},
+        {"prompt": 7},
     ],
 )
 def test_a_line_that_is_no_answer_is_named(tmp_path, change):
@@ -201,8 +202,13 @@ def test_scores_and_a_log_for_inspect_are_written_at_the_end(tmp_path):
     assert scores["all"]["avg_at_k"]["value"] == pytest.approx(1 / 12)
     assert list(scores["by_env"]) == [FEW]
     assert (scores["all"]["truncated_fraction"], scores["all"]["samples"]) == (1.0, 2)
+    assert settings(found).to_json() == json.loads((tmp_path / "settings.json").read_text())
     (log,) = (tmp_path / "inspect").iterdir()
     assert len(json.loads(log.read_text())["samples"]) == 24
+    store.replace(rows := list(store.rows()))  # with other verdicts
+    assert not store.complete
+    assert list(store.rows()) == rows
+    store.finish(settings(found))
     store.begin(settings(found))  # more is going to be sampled
     assert not store.complete
 
@@ -210,6 +216,12 @@ def test_scores_and_a_log_for_inspect_are_written_at_the_end(tmp_path):
 def test_environments_of_one_name_are_told_apart_by_their_options():
     both = settings(recipe({"name": FEW}, {"name": FEW, "n": 30}, {"name": "arithmetic"}))
     assert list(both.labels.values()) == [f"{FEW} {{}}", f'{FEW} {{"n": 30}}', "arithmetic"]
+
+
+def test_an_answer_to_another_environments_problem_is_refused():
+    other = row(problems(recipe(), Draw.ALL)[0], 0) | {"env": "arithmetic"}
+    with pytest.raises(UserError, match="answer to a problem of arithmetic"):
+        answers([other], settings(recipe()))
 
 
 def test_settings_come_back_as_they_were(tmp_path):
@@ -230,3 +242,5 @@ def test_answers_are_only_added_to_those_of_the_same_settings():
     assert differing(then, settings(recipe(temperature=0.5))) == ["sampling.temperature"]
     assert differing(then, settings(recipe({"name": FEW, "n": 9}))) == ["envs"]
     assert differing(then, replace(then, identity="def", versions={})) == ["identity"]
+    assert asks_for_more(then, more)
+    assert not asks_for_more(then, replace(then, checkpoint="elsewhere", versions={}))

@@ -1,6 +1,7 @@
 """Evaluations as logs of Inspect: what is in them, and that Inspect's own reader takes them."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,25 +67,26 @@ ROWS = [
 ]
 
 
+ANSWERS = [
+    Answer(
+        env=r["env"],
+        problem=r["problem"],
+        family=None,
+        outcome=Outcome(r["verdict"]["outcome"]),
+        score=r["verdict"]["score"],
+        answer=r["verdict"]["answer"],
+        tokens=9,
+        truncated=r["stop"] == "length",
+    )
+    for r in ROWS
+]
+SCORES = json.loads(json.dumps(scores_json(ANSWERS)))
+NOW = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
+
+
 @pytest.fixture
 def log_file(tmp_path: Path) -> Path:
-    answers = [
-        Answer(
-            env=r["env"],
-            problem=r["problem"],
-            family=None,
-            outcome=Outcome(r["verdict"]["outcome"]),
-            score=r["verdict"]["score"],
-            answer=r["verdict"]["answer"],
-            tokens=9,
-            truncated=r["stop"] == "length",
-        )
-        for r in ROWS
-    ]
-    (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
-    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(r) + "\n" for r in ROWS))
-    (tmp_path / "scores.json").write_text(json.dumps(scores_json(answers)))
-    return write_inspect_log(tmp_path)
+    return write_inspect_log(tmp_path, SETTINGS, ROWS, SCORES, NOW)
 
 
 def test_a_sample_is_a_problem_and_an_epoch_an_answer(log_file: Path) -> None:
@@ -108,7 +110,10 @@ def test_every_figure_has_its_interval_in_the_log(log_file: Path) -> None:
 
 
 def test_a_second_log_takes_the_place_of_the_first(log_file: Path) -> None:
-    again = write_inspect_log(log_file.parent.parent)
+    log = json.loads(log_file.read_text())
+    assert log["eval"]["created"] == "2026-11-22T08:30:00+00:00"
+    served = {**SETTINGS, "identity": "../../Org/Model\x00"}  # as a server calls its model
+    again = write_inspect_log(log_file.parent.parent, served, ROWS, SCORES, NOW)
     assert list(again.parent.iterdir()) == [again]
     assert again.parent.name == FOLDER
 

@@ -1,6 +1,7 @@
 """Answers of servers elsewhere: what is asked, what is believed, how often is asked again."""
 
 import asyncio
+import gzip
 import json
 import threading
 
@@ -8,7 +9,6 @@ import pytest
 
 from envs.base import Task
 from rl.errors import UserError
-from rl.evaluation.problems import Problem
 from rl.evaluation.remote import ATTEMPTS, RemoteServer, served_model
 from rl.evaluation.store import Sampled
 from rl.recipe.config import Recipe
@@ -17,7 +17,7 @@ from rl.tasks import Drawn
 from rl.types import Stop
 from tests.chat_server import ChatServer, chat_server, reply, said
 
-PROBLEM = Problem(Drawn("sums", {}, Task("1+1=?", "2"), "2", seed=7), None)
+PROBLEM = Drawn("sums", {}, Task("1+1=?", "2"), "2", seed=7)
 
 
 def recipe(**rollout):
@@ -101,6 +101,14 @@ def test_an_endless_answer_is_not_read_to_its_end():
     server = scripted(reply(said("x" * 3_000_000)))
     with pytest.raises(EngineError, match="more than 1049600 bytes"):
         ask(server)
+
+
+def test_a_compressed_answer_is_not_asked_for_and_not_unpacked():
+    bomb = reply(gzip.compress(json.dumps(said("x" * 3_000_000)).encode()), Content_Encoding="gzip")
+    server = scripted(bomb)
+    with pytest.raises(EngineError, match="what is no JSON"):
+        ask(server)
+    assert server.headers[0]["Accept-Encoding"] == "identity"
 
 
 def test_a_redirect_is_not_followed():

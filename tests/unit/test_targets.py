@@ -109,6 +109,19 @@ def test_a_server_is_a_url_with_the_model_behind_a_hash(text, url, served_as):
     assert "/" not in found.name
 
 
+def test_servers_that_differ_in_their_path_only_have_different_directories():
+    urls = ["http://host/a/v1#m", "http://host/b/v1#m", "http://host/v1#m", "https://host#m"]
+    first, second, third, fourth = (find_targets([url], [])[0].name for url in urls)
+    assert len({first, second, third}) == 3
+    assert third == fourth == "host-m"
+
+
+@pytest.mark.parametrize("text", ["http://[::1/v1", "http://host:99999", "http://:80", "https://"])
+def test_what_is_no_address_is_answered_with_what_one_is(text):
+    with pytest.raises(UserError, match="a server is given as"):
+        find_targets([text], [])
+
+
 def test_a_key_in_a_url_is_refused_and_not_repeated():
     with pytest.raises(UserError, match="ASSAY_EVAL_KEY") as refused:
         find_targets(["https://user:secret@host/v1"], [])
