@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rl.errors import UserError
+from rl.evaluation.statistics import Estimate
 from rl.progress import printable
 from rl.report.curves import charts, values
 from rl.report.follow import how_it_ended
@@ -72,8 +73,8 @@ def summary(run: RunFiles) -> Row:
             "model": _text(recipe.get("model")),
             "algorithm": _text(recipe.get("algorithm", {}).get("preset")),
             "envs": sorted({_text(spec.get("name")) for spec in recipe.get("envs", [])}),
-            "before": _estimate(run.evals, 0),
-            "after": _estimate(run.evals, -1) if len(run.evals) > 1 else None,
+            "before": _estimate(run, 0),
+            "after": _estimate(run, -1) if len(run.evals) > 1 else None,
             "sampled_tokens": int(sum(values(run.metrics, "response_tokens.sum"))),
             "wall": _wall(run),
         }
@@ -84,15 +85,13 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else "?"
 
 
-def _estimate(evals: Sequence[Row], index: int) -> str | None:
-    if not evals:
+def _estimate(run: RunFiles, index: int) -> str | None:
+    if not run.evals:
         return None
-    row = evals[index]
-    found = row["avg_at_k"]
-    return (
-        f"avg@{row['samples']} {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}] "
-        f"after step {row['step']}"
-    )
+    with reading(run.path / "evals.jsonl", "list of evaluations"):
+        row = run.evals[index]
+        value, low, high = (float(row["avg_at_k"][key]) for key in ("value", "low", "high"))
+        return f"avg@{row['samples']} {Estimate(value, low, high)} after step {row['step']}"
 
 
 def _wall(run: RunFiles) -> str | None:

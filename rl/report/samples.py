@@ -158,8 +158,8 @@ def _tokens(tokens: Row, length: int) -> list[list[float | None] | None]:
     characters = [int(count) for count in tokens["characters"]]
     if min(characters) < 0 or sum(characters) != length:
         raise ValueError("its tokens do not make its text")
-    keys = ("logprobs", "log_ratios", "advantages")
-    found = [tokens.get(key) and [_number(x) for x in tokens[key]] for key in keys]
+    lists = (tokens["logprobs"], tokens.get("log_ratios"), tokens.get("advantages"))
+    found = [None if values is None else [_number(x) for x in values] for values in lists]
     if {len(values) for values in found if values is not None} != {len(characters)}:
         raise ValueError("its tokens do not have one number each")
     return [characters, *found]

@@ -263,7 +263,7 @@ def test_forecasts_are_shown_as_the_run_and_assay_scaling_wrote_them(tmp_path):
     assert reached.startswith("one: a score of 0.5 is forecast at 2.99e+03 [")
     assert never == "one: a score of 0.7 is never reached by this curve."
     (chart,) = (c for c in content([read_run(path)], 10)["charts"] if c["id"] == "foreseen")
-    assert chart["lines"][0]["low"] == [0.9]
+    assert chart["lines"][0]["low"] == [None, None, 0.9]
 
 
 @pytest.mark.parametrize(
