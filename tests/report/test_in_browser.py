@@ -167,7 +167,7 @@ ATTACK = "<img src=x onerror=document.title='attacked'>\u2028"
 
 def test_names_recipes_and_findings_of_html_are_shown_as_text(browser, tmp_path):
     path = write_run(tmp_path / ATTACK, hostile=True)
-    script = "</script><script>document.title='attacked'</script>"
+    script = "</script><script>document.title='taken'</script>"
     recipe = (path / "recipe.yaml").read_text()
     assert "model: embedded\n" in recipe
     recipe = recipe.replace("model: embedded\n", f"model: {json.dumps(script)}\n")
@@ -178,7 +178,7 @@ def test_names_recipes_and_findings_of_html_are_shown_as_text(browser, tmp_path)
     browser.events.clear()
     browser.size(390, 844, phone=True)
     browser.open(file)
-    assert browser.value("document.title") == f"Assay: {ATTACK}".replace("\u2028", "")
+    assert browser.value("document.title") == f"Assay: {ATTACK}"
     assert browser.value("document.querySelectorAll('img, body > main script').length") == 0
     shown = browser.value("document.body.textContent")
     assert shown.count(script) == 2
