@@ -9,8 +9,10 @@ import base64
 import builtins
 import json
 import pickletools
+import sys
 import zlib
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -184,8 +186,8 @@ class HumanEvalPlus(HumanEval):
 class Mbpp(ProgramBenchmark):
     """500 short tasks with three assertions each, which the prompt shows (arXiv:2108.07732).
 
-    Tests that need a class of the program itself fail (verifiers/code_units.py), whatever the
-    answer: task 367 of the split `test`, and 601 and 927 of the others.
+    Tests that need a class of the program itself, or hand it a type, fail whatever the answer, as
+    only plain data travels (verifiers/code_units.py): docs/scores.md lists them.
     """
 
     path: str = "google-research-datasets/mbpp"
@@ -195,7 +197,7 @@ class Mbpp(ProgramBenchmark):
         asserts = "\n".join(row["test_list"])
         return self._unittest(
             f"{row['text']}\nThe program has to pass these tests:\n```python\n{asserts}\n```",
-            with_imports(_as_test(f"{row['test_setup_code']}\n{asserts}")),
+            _as_test(with_imports(f"{row['test_setup_code']}\n{asserts}", row["code"])),
             name=f"mbpp/{row['task_id']}",
             preamble="",
             solution=row["code"],
@@ -217,7 +219,7 @@ class MbppPlus(ProgramBenchmark):
         asserts = "\n".join(row["test_list"])
         return self._unittest(
             f"{row['prompt']}\nThe program has to pass these tests:\n```python\n{asserts}\n```",
-            with_imports(f"{row['test']}\n\ndef {ONE_TEST}():\n    pass\n"),
+            _as_test(with_imports(row["test"], row["code"])),
             name=f"mbpp/{row['task_id']}",
             preamble="\n".join(row["test_imports"]),
             solution=row["code"],
@@ -290,14 +292,24 @@ def private_tests(text: str) -> list[dict[str, Any]]:
     return json.loads(str(texts[0]))
 
 
-def with_imports(tests: str) -> str:
+def with_imports(tests: str, solution: str = "") -> str:
     """Test source, with what it uses and does not define imported from the program.
+
+    A name that is only ever looked into, and is that of a standard module, is that module. One of a
+    builtin is the program's if the data set's own solution defines it.
 
     Raises:
         ValueError: it is no Python.
     """
     tree = _parsed(tests)
-    used, defined = set[str](), set[str](dir(builtins))
+    own = {node.name for node in _parsed(solution).body if isinstance(node, ast.FunctionDef)}
+    used, defined = set[str](), set[str](dir(builtins)) - own
+    looked_into = Counter(
+        node.value.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    )
+    loaded = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else defined).add(node.id)
@@ -309,14 +321,17 @@ def with_imports(tests: str) -> str:
             defined.add(node.name)
         elif isinstance(node, ast.alias):
             defined.add((node.asname or node.name).partition(".")[0])
-    missing = sorted(used - defined)
+    modules = {x for x in looked_into if looked_into[x] == loaded[x]} & sys.stdlib_module_names
+    missing = sorted(used - defined - modules)
     numpy = NUMPY if "numpy" in tests else ""
-    imports = f"from solution import {', '.join(missing)}\n" if missing else ""
+    imports = "".join(f"import {name}\n" for name in sorted((used - defined) & modules))
+    imports += f"from solution import {', '.join(missing)}\n" if missing else ""
     return f"{numpy}{imports}{tests}"
 
 
 def _as_test(statements: str) -> str:
-    """Statements as the body of the one test, whatever strings over several lines they hold."""
+    """Statements as the body of the one test, whatever strings over several lines they hold; what
+    they import from a program is then no test of the file, even if it is called `test_it`."""
     tree = ast.parse(f"def {ONE_TEST}():\n    pass\n")
     function = tree.body[0]
     assert isinstance(function, ast.FunctionDef)

@@ -238,3 +238,9 @@ def test_a_file_that_is_not_the_benchmark_is_an_error_that_says_so(
 def test_a_benchmark_has_no_options_for_training(option: str) -> None:
     with pytest.raises(EnvError, match=f"unknown option '{option}'"):
         make_env("gsm8k", {option: "train"})
+
+
+def test_programs_may_be_called_like_a_test_or_a_builtin_and_tests_use_modules():
+    found = with_imports("assert sum(1, 2) == sys.getsizeof(test_it(1))", "def sum(a, b): pass")
+    assert found.splitlines()[:2] == ["import sys", "from solution import sum, test_it"]
+    assert "sum" not in with_imports("assert f(1) == sum([1])", "def f(x): pass").split("assert")[0]
