@@ -203,7 +203,8 @@ def test_what_other_commands_did_not_find_is_missed_in_one_sentence(tmp_path):
     ]
     assert bare["density"]["table"] is None
     assert bare["forecast"]["sentences"] == [
-        "Left out for one: too few evaluations for a forecast are recorded."
+        "Left out for one: no forecast was made in training, which takes five evaluations, and "
+        "none by `assay scaling`."
     ]
 
 
