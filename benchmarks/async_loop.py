@@ -36,7 +36,7 @@ from benchmarks.steps import ours
 from rl.errors import UserError
 from rl.recipe.config import Recipe
 from rl.sampling.engine import Deadline, Engine, Sampling, all_or_first_error
-from rl.simulator.calibrate import fit, measured_column, read_run, simulated_column
+from rl.simulator.calibrate import described, fit, measured_column, read_run, simulated_column
 from rl.weights.broadcast import Named
 from rl.weights.publisher import WeightPublisher
 
@@ -47,7 +47,7 @@ ONE_CORE_EACH = ("engine.servers=1", "learner.threads=1", "groups_per_step=16")
 # Algorithm and alarms stay those of synchronous runs, so that only the schedule differs.
 SAME_LOSS = ("algorithm.preset=dapo",)
 PAID_AT_RANDOM = f"{ROOT / 'benchmarks' / 'coin.py'}:MultiplesCoin"
-NARROW = "engine.max_num_seqs=16"  # of a run that tells the costs of steps and of answers apart
+TWICE = "groups_per_step=32"  # of a run that tells the costs of steps and of answers apart
 
 PLACES = 64  # answers in flight while weights are replaced
 UPDATE_EVERY_S = 3.0
@@ -64,12 +64,12 @@ def ahead(repeats: int) -> Result:
                 result.load.append(machine_load())
                 where = scratch / f"{staleness}-{index}"
                 rates[staleness].append(tokens_per_s(train(staleness, where), staleness))
-        train(0, scratch / "narrow", NARROW)
+        train(0, scratch / "twice", TWICE)
         for staleness in AHEAD:
             what = f"tokens trained on, max_staleness {staleness} against 0"
             aim = AIM if staleness == max(AHEAD) else None
             result.rows.append(Row(what, "tokens/s", rates[staleness], rates[0], True, aim))
-        costs_of = [scratch / "0-0" / "run", scratch / "narrow" / "run"]
+        costs_of = [scratch / "0-0" / "run", scratch / "twice" / "run"]
         result.notes += predictions(costs_of, {s: scratch / f"{s}-0" / "run" for s in rates})
     return result
 
@@ -108,22 +108,23 @@ def tokens_per_s(steps: Sequence[dict[str, Any]], staleness: int) -> float:
 def predictions(costs_of: Sequence[Path], runs: dict[int, Path]) -> Iterator[str]:
     """What the simulator makes of the schedules, from the times of synchronous runs alone."""
     try:
-        costs = fit([read_run(run) for run in costs_of]).costs
+        found = fit([read_run(run) for run in costs_of])
     except UserError as error:
         yield f"async: nothing was simulated: {error}"
         return
+    yield f"async: {described(found)}"
     for staleness, directory in runs.items():
         run = read_run(directory)
         measured = measured_column(run.rows)
         groups = [group for step in run.groups for group in step]
-        found = simulated_column(groups, run.recipe, costs)
-        off = found.tokens_per_s / measured.tokens_per_s - 1
+        column = simulated_column(groups, run.recipe, found.costs)
+        off = column.tokens_per_s / measured.tokens_per_s - 1
         idle = "unknown" if measured.servers_idle is None else f"{measured.servers_idle:.0%}"
         yield (
             f"async: max_staleness {staleness}, simulated against measured: "
-            f"{found.tokens_per_s:,.0f} and {measured.tokens_per_s:,.0f} tokens/s ({off:+.0%}), "
-            f"servers idle {found.servers_idle:.0%} and {idle}, "
-            f"learner idle {found.learner_idle:.0%} and {measured.learner_idle:.0%}"
+            f"{column.tokens_per_s:,.0f} and {measured.tokens_per_s:,.0f} tokens/s ({off:+.0%}), "
+            f"servers idle {column.servers_idle:.0%} and {idle}, "
+            f"learner idle {column.learner_idle:.0%} and {measured.learner_idle:.0%}"
         )
 
 

@@ -10,21 +10,27 @@ from verifiers.strict import verify_plain
 from verifiers.verdict import Verdict
 
 WIDTH = 2  # digits of every term and every total
-QUESTION = "Without carrying, {start} plus all after {before} up to {last}=?"
+NUMBERS = 10**WIDTH  # of that width; after the last comes the first
+STRIDE = 7  # from one term to the next; it comes by every number before it comes by one again
+QUESTION = (
+    "Without carrying, {start:02d} plus every 7th after {before:02d} to {last:02d} "
+    "(past 99 to 00)=?"
+)
 
 
 @dataclass(frozen=True)
 class RunningSum(Env):
-    """Add consecutive numbers, no digit carried: `37 plus all after 21 up to 23=?`.
+    """Add every seventh number, no digit carried: `37 plus every 7th after 21 to 35=?`.
 
     The worked solution goes from the number before the first term to the last one. A step has the
     term, the last term, a mark for each digit in which they are equal, and the sum so far plus the
     term, digit by digit; the first one takes over what to begin with:
-    `21/23=-:0+3=3,0+7=7,22/23=-:3+2=5,7+2=9,23/23==:5+2=7,9+3=2,\\boxed{72}`. A step follows from
+    `21/35--:0+3=3,0+7=7,28/35--:3+2=5,7+8=5,35/35==:5+3=8,5+5=0,\\boxed{80}`. A step follows from
     the one before it alone, so that whoever sees that can go on: an answer of any length can be
     worked in a context that holds two steps. The question has the same length however many steps it
-    asks for. Every step is equally long and what belongs together stands side by side, so that a
-    small policy learns it soon.
+    asks for, and with terms seven apart few of them show all there is to know about one. Every
+    step is equally long and what belongs together stands side by side, so that a small policy
+    learns it soon.
     """
 
     steps: int = 20
@@ -36,19 +42,18 @@ class RunningSum(Env):
     def task(self, rng: Random) -> Task:
         start, before, last = self._draw(rng)
         prompt = QUESTION.format(start=start, before=before, last=last)
-        return Task(prompt, str(totals(start, before, last)[-1]))
+        return Task(prompt, str(totals(start, terms(before, last))[-1]))
 
     def canary(self, rng: Random) -> Task:
         """A sum of which the first number is missing."""
-        _, before, last = self._draw(rng)
-        return Task(QUESTION.format(start="?", before=before, last=last), unguessable(rng))
+        whole = self.task(rng).prompt
+        return Task(re.sub(r"\d+", "?", whole, count=1), unguessable(rng))
 
     def _draw(self, rng: Random) -> tuple[int, int, int]:
         """What to begin with, the number before the first term, and the last term."""
-        low, high = 10 ** (WIDTH - 1), 10**WIDTH - 1
         n = rng.randint((self.steps + 1) // 2, self.steps)
-        before = rng.randint(low, high - n)
-        return rng.randint(low, high), before, before + n
+        before = rng.randrange(NUMBERS)
+        return rng.randrange(NUMBERS), before, (before + n * STRIDE) % NUMBERS
 
     def verify(self, task: Task, response: str) -> Verdict:
         return verify_math(task.truth, response)
@@ -65,7 +70,16 @@ class RunningSum(Env):
         if not corrupt:
             return work(start, before, last)
         change = rng.randint(1, 9) * 10 ** rng.randrange(WIDTH)
-        return work(start, before, last, slip_at=rng.randint(before + 1, last), change=change)
+        slip_at = rng.randrange(1, len(terms(before, last)))
+        return work(start, before, last, slip_at=slip_at, change=change)
+
+
+def terms(before: int, last: int) -> list[int]:
+    """The number before the first term, and every term."""
+    found = [before]
+    while len(found) == 1 or found[-1] != last:
+        found.append((found[-1] + STRIDE) % NUMBERS)
+    return found
 
 
 def add(left: int, right: int) -> int:
@@ -74,24 +88,25 @@ def add(left: int, right: int) -> int:
     return sum((left // p + right // p) % 10 * p for p in places)
 
 
-def totals(start: int, before: int, last: int, slip_at: int = 0, change: int = 0) -> list[int]:
+def totals(start: int, added: list[int], slip_at: int = 0, change: int = 0) -> list[int]:
     """`start`, and the total after each term; with `change` in it, too, from term `slip_at` on."""
     found = [start]
-    for term in range(before + 1, last + 1):
+    for number, term in enumerate(added[1:], start=1):
         total = add(found[-1], term)
-        found.append(add(total, change) if term == slip_at else total)
+        found.append(add(total, change) if number == slip_at else total)
     return found
 
 
 def work(start: int, before: int, last: int, slip_at: int = 0, change: int = 0) -> str:
-    """The worked solution; with `change`, one that is wrong from term `slip_at` on."""
-    found = totals(start, before, last, slip_at, change)
+    """The worked solution; with `change`, one that is wrong from term number `slip_at` on."""
+    passed = terms(before, last)
+    found = totals(start, passed, slip_at, change)
     text, total = "", 0
-    for term, after in enumerate(found, start=before):
-        added = start if term == before else term
+    for term, added, after in zip(passed, [start, *passed[1:]], found, strict=True):
         columns = zip(_digits(total), _digits(added), _digits(after), strict=True)
         sums = "".join(f"{a}+{b}={c}," for a, b, c in columns)
-        text, total = f"{text}{term}/{last}{same_digits(term, last)}:{sums}", after
+        place = f"{_digits(term)}/{_digits(last)}{same_digits(term, last)}"
+        text, total = f"{text}{place}:{sums}", after
     return f"{text}\\boxed{{{_digits(total)}}}"
 
 
@@ -101,10 +116,15 @@ def _digits(number: int) -> str:
 
 def same_digits(left: int, right: int) -> str:
     """`=` for each digit that is the same in both, else `-`."""
-    return "".join("=" if a == b else "-" for a, b in zip(str(left), str(right), strict=True))
+    return "".join(
+        "=" if a == b else "-" for a, b in zip(_digits(left), _digits(right), strict=True)
+    )
 
 
 def numbers(task: Task) -> tuple[int, int, int]:
     """What to begin with, the number before the first term, and the last term of a question."""
-    start, before, last = re.findall(r"\d+", task.messages[-1].content)
+    found = re.match(r"\D*(\d+) plus every 7th after (\d+) to (\d+) ", task.messages[-1].content)
+    if found is None:
+        raise ValueError(f"no question of a running sum: {task.prompt}")
+    start, before, last = found.groups()
     return int(start), int(before), int(last)

@@ -105,7 +105,7 @@ def fit(runs: Sequence[Measured]) -> Fit:
 
     In a synchronous step a server's time is linear in its costs: decoding steps, tokens, tokens of
     context read, answers with their prompts. What cannot be told apart in the given steps, because
-    they all look alike, is put down to one of them; runs that differ in engine.max_num_seqs tell
+    they all look alike, is put down to one of them; runs that differ in groups_per_step tell
     step_s and answer_s apart. All of the time is put down to the servers: verify_s is 0.
 
     Raises:
@@ -206,7 +206,7 @@ def non_negative_fit(
     if best is None:
         raise UserError(
             "the times of these steps do not grow with what was done in them: give more steps, on "
-            "an idle machine, or several runs with different engine.max_num_seqs (--costs-of RUN)"
+            "an idle machine, or several runs with different groups_per_step (--costs-of RUN)"
         )
     return best
 
@@ -296,18 +296,18 @@ def simulate_run(
         other = load_recipe(run_dir / "recipe.yaml", changed, profile="")
         name = "simulated with " + " ".join(overrides)
         columns[name] = simulated_column(groups, other, found.costs, colocated=colocated)
-    print(_described(found))
+    print(f"{described(found)}\n")
     print(_table(columns))
     return 0
 
 
-def _described(found: Fit) -> str:
+def described(found: Fit) -> str:
+    """The costs, and how far off they are."""
     costs = found.costs._asdict()
     shown = ", ".join(f"{name} {value:.3g}" for name, value in costs.items() if value)
     return (
-        f"Costs, from {found.steps} steps: {shown}.\n"
-        f"They are off by {found.sample_error:.0%} of a step's sampling and {found.learn_error:.0%}"
-        " of its learning (median).\n"
+        f"costs, from {found.steps} steps: {shown}; they are off by {found.sample_error:.0%} of a "
+        f"step's sampling and {found.learn_error:.0%} of its learning (median)"
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rl.evaluation.evaluate import held_out_groups
 from rl.events import Events
 from rl.recipe.config import Recipe
 from rl.sampling.answering import pieces
@@ -39,10 +40,13 @@ def recipe_of(server: Server, rollout: dict[str, Any]) -> Recipe:
     return Recipe.model_validate({**sections, "rollout": rollout, "group_size": 3})
 
 
-def groups_of(server: Server, recipe: Recipe, directory: Path) -> list[Group]:
-    """The answers to the first four tasks."""
+def groups_of(
+    server: Server, recipe: Recipe, directory: Path, *, held_out: bool = False
+) -> list[Group]:
+    """The answers to the first four tasks, sampled as in training or as in an evaluation."""
     tokenizer = AutoTokenizer.from_pretrained(recipe.model)
     sampling = Sampling(recipe.rollout.max_new_tokens, 1.0, n=recipe.group_size)
+    drawn = Tasks(recipe).step(1)[:4]
     events = os.open(os.devnull, os.O_WRONLY)
 
     async def inside() -> list[Group]:
@@ -51,7 +55,9 @@ def groups_of(server: Server, recipe: Recipe, directory: Path) -> list[Group]:
         async with Engine([server.url], server.api_key, recipe) as engine, pool:
             await engine.wait_ready(recipe.engine.start_deadline_s)
             rollouts = Rollouts(tokenizer, engine, pool, recipe, Events(events))
-            return await rollouts.groups(Tasks(recipe).step(1)[:4], sampling, "step 1")
+            if held_out:
+                return await held_out_groups(rollouts, drawn, recipe, "evaluation")
+            return await rollouts.groups(drawn, sampling, "step 1")
 
     try:
         return asyncio.run(inside())
@@ -102,3 +108,23 @@ def test_an_answer_that_fits_the_first_chunk_is_the_one_without_chunks(
     for one, other in zip(chain(*plain), chain(*chunked), strict=True):
         assert other.rollout.completion.tokens[:48] == one.rollout.completion.tokens
         assert other.rollout.completion.logprobs[:48] == one.rollout.completion.logprobs
+
+
+def test_an_evaluation_may_have_more_chunks_than_were_trained(
+    server: Server, tmp_path: Path
+) -> None:
+    chunks = {"chunk_tokens": 24, "carry_tokens": 8}
+    two = recipe_of(server, {**chunks, "chunks": 2})
+    evaluation = two.evaluation.model_copy(update={"chunks": 6, "samples": 3, "temperature": 1.0})
+    more = two.model_copy(update={"evaluation": evaluation})
+    trained = [g.rollout.completion for g in chain(*groups_of(server, more, tmp_path))]
+    evaluated = groups_of(server, more, tmp_path, held_out=True)
+    found = [g.rollout.completion for g in chain(*evaluated)]
+    assert max(len(answer.chunks) for answer in trained) == 2
+    assert max(len(answer.chunks) for answer in found) > 2
+    for one, other in zip(trained, found, strict=True):
+        assert other.tokens[:40] == one.tokens, "the same answers, which go on"
+    six = recipe_of(server, {**chunks, "chunks": 6})
+    assert [[g.rollout.completion for g in group] for group in evaluated] == [
+        [g.rollout.completion for g in group] for group in groups_of(server, six, tmp_path)
+    ]

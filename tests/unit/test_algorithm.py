@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from rl.algorithm.formula import formula
 from rl.recipe.algorithm import DEFAULT_PRESET, LOSS_NUMBERS, NUMBERS, PRESETS, Algorithm
+from rl.recipe.config import Recipe
 from rl.recipe.guides import Reference, Teacher
 from rl.recipe.load import dump, load_recipe, read_resolved
 
@@ -25,6 +26,24 @@ def test_a_preset_expands_into_its_parts_and_null_for_what_it_does_not_use(name)
     assert {key for key in NUMBERS if found[key] is not None} == {
         key for key in PRESETS[name] if key in NUMBERS
     }
+
+
+@pytest.mark.parametrize(
+    ("written", "preset", "loss"),
+    [
+        ({}, "dapo", "clip"),
+        ({"max_staleness": 1}, "dppo", "dppo"),
+        ({"max_staleness": 1, "algorithm": {"tv_max": 0.1}}, "dppo", "dppo"),
+        ({"max_staleness": 1, "algorithm": {"preset": "cispo"}}, "cispo", "reinforce"),
+    ],
+)
+def test_a_run_that_samples_ahead_has_dppo_unless_it_says_otherwise(written, preset, loss):
+    its = {"model": "embedded", "envs": [{"name": "arithmetic"}], **written}
+    algorithm = Recipe.model_validate(its).algorithm
+    assert (algorithm.preset, algorithm.loss) == (preset, loss)
+    assert algorithm.tv_max == (
+        written.get("algorithm", {}).get("tv_max", PRESETS[preset].get("tv_max"))
+    )
 
 
 def test_the_defaults_of_the_schema_are_those_of_the_default_preset():

@@ -2,9 +2,10 @@ import pytest
 
 from envs.base import Task
 from rl.learner.batch import pack
-from rl.metrics import sample_rows, signs, step_row
+from rl.metrics import pace_row, sample_rows, signs, step_row
 from rl.recipe.config import Recipe
 from rl.record import RunDirectory
+from rl.sampling.pace import Pace
 from rl.types import ENGINE, Completion, CriticUpdate, Graded, Rollout, Span, Stop, Update
 from verifiers.verdict import broken, correct, wrong
 
@@ -72,3 +73,12 @@ def test_no_text_of_a_policy_an_author_or_a_data_set_stops_the_record(tmp_path):
     assert read["verdict"] == graded.verdict.to_json()
     assert half in str(read["prompt"])
     assert read["options"] == {"data": half}
+
+
+def test_the_learner_is_idle_in_all_that_is_not_learning():
+    phases = {"sample_s": 5.0, "learn_s": 2.0, "publish_s": 0.5, "evaluate_s": 2.5}
+    assert pace_row(Pace(idle_fraction=0.25, tokens_per_s=1234.56), phases) == {
+        "servers_idle_fraction": 0.25,
+        "learner_idle_fraction": 0.8,
+        "sampled_tokens_per_s": 1234.6,
+    }

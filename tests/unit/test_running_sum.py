@@ -1,15 +1,20 @@
 """The running sum without carrying."""
 
-from envs.running_sum import RunningSum, add, work
+from envs.running_sum import RunningSum, add, terms, work
 
 
 def test_a_step_of_the_solution_is_all_that_is_needed_to_go_on():
-    """By hand, digit by digit: 37 + 22 = 59, 59 + 23 = 72."""
-    right = "21/23=-:0+3=3,0+7=7,22/23=-:3+2=5,7+2=9,23/23==:5+2=7,9+3=2,\\boxed{72}"
-    assert work(37, 21, 23) == right
-    slip = "21/23=-:0+3=3,0+7=7,22/23=-:3+2=5,7+2=1,23/23==:5+2=7,1+3=4,\\boxed{74}"
-    assert work(37, 21, 23, slip_at=22, change=2) == slip
-    assert [add(59, 23), add(72, 24), add(99, 99)] == [72, 96, 88]
+    """By hand, digit by digit: 37 + 28 = 55, 55 + 35 = 80."""
+    right = "21/35--:0+3=3,0+7=7,28/35--:3+2=5,7+8=5,35/35==:5+3=8,5+5=0,\\boxed{80}"
+    assert work(37, 21, 35) == right
+    slip = "21/35--:0+3=3,0+7=7,28/35--:3+2=5,7+8=7,35/35==:5+3=8,7+5=2,\\boxed{82}"
+    assert work(37, 21, 35, slip_at=1, change=2) == slip
+    assert [add(55, 35), add(80, 42), add(99, 99)] == [80, 22, 88]
+
+
+def test_past_99_comes_00_and_every_number_is_reached_once():
+    assert terms(90, 11) == [90, 97, 4, 11]
+    assert sorted(terms(0, 93)) == list(range(100))
 
 
 def test_the_question_does_not_grow_with_the_steps_and_the_solution_does():
