@@ -76,8 +76,8 @@ def forecast_section(runs: Sequence[RunFiles]) -> Row:
             without.append(run.name)
     if without:
         sentences.append(
-            f"Left out for {', '.join(without)}: no forecast was made in training, which takes five "
-            "evaluations, and none by `assay scaling`."
+            f"Left out for {', '.join(without)}: no forecast was made in training, which takes "
+            "five evaluations, and none by `assay scaling`."
         )
     return {"id": "forecast", "title": "Forecast", "sentences": sentences, "table": None}
 
