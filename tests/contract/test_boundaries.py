@@ -110,9 +110,9 @@ DOORS: dict[str, list[str]] = {
     "scipy": ["rl/density/fit.py"],
     "transformers": [
         "rl/chat.py",
+        "rl/density/measure.py",
         "rl/evaluation/lead.py",
         "rl/evaluation/model.py",
-        "rl/density/measure.py",
         "rl/learner/attention.py",
         "rl/learner/packed_model.py",
         "rl/policy/embedded.py",
