@@ -153,8 +153,7 @@ def check_same_tasks(table: Path, recipe_file: Path) -> None:
     if not of_family or not recipe_file.exists():
         return
     family, run = read_resolved(of_family[0]), read_resolved(recipe_file)
-    asked = [_evaluated(recipe) for recipe in (family, run)]
-    if differing := list(differing_keys(*asked)):
+    if differing := list(differing_keys(_evaluated(family), _evaluated(run))):
         raise UserError(
             f"{recipe_file.parent} and the family of {table} were not asked the same (differing: "
             f"{', '.join(differing)}): make a family for it with assay density family "

@@ -1,6 +1,6 @@
 """Small SVG plots, light and dark, without a library: a family's curve, density over steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from math import ceil, floor, inf, log10
 from typing import NamedTuple
@@ -80,7 +80,7 @@ def curve_svg(title: str, reference: Reference, densities: Sequence[Density] = (
     return _svg(parts)
 
 
-def steps_svg(title: str, by_name: dict[str, Sequence[Density]]) -> str:
+def steps_svg(title: str, by_name: Mapping[str, Sequence[Density]]) -> str:
     """Density over the steps of training, one line per name. Arrowheads mark bounds."""
     everything = [d for found in by_name.values() for d in found]
     edges = [

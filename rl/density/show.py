@@ -24,13 +24,15 @@ def print_curves(found: dict[str, Reference], without: dict[str, str]) -> None:
         table.add_column(column, justify="left" if not column else "right")
     for env, reference in found.items():
         curve, law = reference.curve, reference.curve.score_law
-        alphas = [c.loss_law.alpha for c in reference.replicates if isinstance(c.loss_law, LossLaw)]
+        drawn = [c.loss_law for c in reference.replicates]
+        alphas = [law.alpha for law in drawn if isinstance(law, LossLaw)]
+        fitted = curve.loss_law.alpha if isinstance(curve.loss_law, LossLaw) else None
         laws = [c.score_law for c in reference.replicates]
         table.add_row(
             printable(env),
             f"{len(reference.members)}",
             short(curve.tokens) if curve.tokens > 1 else "?",
-            _interval(curve.loss_law.alpha, alphas) if alphas else "no losses",
+            "no losses" if fitted is None else _interval(fitted, alphas),
             _interval(law.gamma, [x.gamma for x in laws]),
             _interval(law.l, [x.l for x in laws]),
             _interval(law.c + law.d, [x.c + x.d for x in laws]),

@@ -149,7 +149,7 @@ def answer(run: int, row: Row) -> Row:
     }
 
 
-def _tokens(tokens: Row, length: int) -> list[list[float | None] | None]:
+def _tokens(tokens: Row, length: int) -> list[Sequence[float | None] | None]:
     """Lists of one number per token, in the order that answer.js takes them.
 
     Raises:
@@ -159,7 +159,9 @@ def _tokens(tokens: Row, length: int) -> list[list[float | None] | None]:
     if min(characters) < 0 or sum(characters) != length:
         raise ValueError("its tokens do not make its text")
     lists = (tokens["logprobs"], tokens.get("log_ratios"), tokens.get("advantages"))
-    found = [None if values is None else [_number(x) for x in values] for values in lists]
+    found: list[Sequence[float | None] | None] = [
+        None if values is None else [_number(x) for x in values] for values in lists
+    ]
     if {len(values) for values in found if values is not None} != {len(characters)}:
         raise ValueError("its tokens do not have one number each")
     return [characters, *found]
