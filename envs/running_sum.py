@@ -46,7 +46,7 @@ class RunningSum(Env):
 
     def canary(self, rng: Random) -> Task:
         """A sum of which the first number is missing."""
-        whole = self.task(rng).prompt
+        whole = self.task(rng).messages[-1].content
         return Task(re.sub(r"\d+", "?", whole, count=1), unguessable(rng))
 
     def _draw(self, rng: Random) -> tuple[int, int, int]:
