@@ -28,6 +28,7 @@ def main(runs: list[Path]) -> None:
             page.scheme("dark")
             page.choose("#filter-outcome", "wrong")
             page.choose("#filter-update", "trained")
+            page.choose("#colour-by", "log-probability")
             page.value("document.getElementById('samples').scrollIntoView()")
             page.picture(IMAGES / "report-dark.webp")
             page.size(390, 844, phone=True)
