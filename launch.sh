@@ -189,8 +189,9 @@ run_tests() {
     .venv/bin/ruff check --quiet . || failed+=("ruff check")
     .venv/bin/ruff format --check --quiet . || failed+=("ruff format")
     .venv/bin/pyright || failed+=(pyright)
-    # Two files at a time, in their order, so that a long one does not come last.
-    .venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder "$@" || failed+=(pytest)
+    # Two files at a time, in their order, so that a long one does not come last; -rs: why tests
+    # were left out.
+    .venv/bin/pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder "$@" || failed+=(pytest)
     if ((${#failed[@]})); then fail "failed: ${failed[*]}"; fi
 }
 

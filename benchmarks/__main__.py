@@ -15,6 +15,7 @@ from rl.hardware import find_hardware
 # Module, function, and how often to repeat: so often that the whole takes about half an hour.
 BENCHMARKS = {
     "sampling": ("benchmarks.sampling", "sampling", 7),
+    "evaluation": ("benchmarks.evaluation", "evaluation", 5),
     "learner": ("benchmarks.learner", "learner", 9),
     "packing": ("benchmarks.packing", "packing", 5),
     "memory": ("benchmarks.memory", "memory", 1),

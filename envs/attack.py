@@ -146,7 +146,10 @@ def draw_tasks(env: Env, n: int) -> tuple[list[Task], list[str]]:
         try:
             task = env.draw("train", 0, index)
             if task.key not in found:
-                solutions.append(env.solve(task))
+                solution = env.solve(task)
+                if solution is None:
+                    raise EnvError(f"its training task {index} of seed 0 has no solution")
+                solutions.append(solution)
         except EnvError:
             raise
         except Exception as error:  # an author's class may raise anything

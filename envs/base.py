@@ -86,8 +86,9 @@ class Env(ABC):
         """Judge a response. Raise freely: the caller records the error as a broken verdict."""
 
     @abstractmethod
-    def solve(self, task: Task) -> str:
-        """A response that `verify` must accept; contract tests hold every environment to it."""
+    def solve(self, task: Task) -> str | None:
+        """A response that `verify` must accept; contract tests hold every environment to it. None
+        only where the data of a benchmark have no solution."""
 
     def prepare(self) -> None:  # noqa: B027  (nothing to do is a fine answer)
         """Import or load what `verify` needs: called once in each verifier process, outside the
@@ -112,6 +113,17 @@ class Env(ABC):
         """Judge a response that `verify` accepted once more, by stricter rules or another method;
         alarms.recheck_fraction of the accepted ones are, in a process of their own."""
         return self.verify(task, response)
+
+    def n_tasks(self, split: Split) -> int | None:
+        """How many tasks a split has; None: more than anybody will draw. Of a split with so many
+        the first so many indices of `draw` are all of them."""
+        return None
+
+    def family(self, task: Task) -> str | None:
+        """What a task has in common with others that are right or wrong together with it, such as
+        the template it was filled in from: intervals of scores then go by families. None: it stands
+        alone."""
+        return None
 
     def demonstrate(self, task: Task, rng: Random, corrupt: bool) -> str:
         """A worked solution to imitate in the warm start; with `corrupt`, one with a slip in it.

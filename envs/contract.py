@@ -133,7 +133,7 @@ def digest(env: Env) -> str:
     found = sha256()
     for split in SPLITS:
         for task in tasks_of(env, split, 30):
-            shown = [task.key, task.truth, env.solve(task)]
+            shown = [task.key, task.truth, solution_of(env, task)]
             if demonstrates(env):
                 shown += [env.demonstrate(task, Random(1), corrupt) for corrupt in (False, True)]
             found.update(json.dumps(shown).encode())
@@ -176,14 +176,14 @@ def truth_is_data(env: Env, n: int) -> None:
 
 def its_own_solution_is_accepted(env: Env, n: int) -> None:
     for task in (*tasks_of(env, "train", n), *tasks_of(env, "test", n // 10)):
-        verdict = env.verify(task, env.solve(task))
-        case = (task, env.solve(task), verdict)
+        verdict = env.verify(task, solution_of(env, task))
+        case = (task, solution_of(env, task), verdict)
         require(verdict.outcome is Outcome.CORRECT, env, "its own solution is accepted", case)
 
 
 def the_solution_of_another_task_is_refused(env: Env, n: int) -> None:
     pairs = [
-        (task, env.solve(other))
+        (task, solution_of(env, other))
         for task, other in pairwise(tasks_of(env, "train", min(n, 300)))
         if task.truth != other.truth and answer_of(env, task) != answer_of(env, other)
     ]
@@ -193,9 +193,15 @@ def the_solution_of_another_task_is_refused(env: Env, n: int) -> None:
     require(len(accepted) <= allowed, env, rule, accepted[:1])
 
 
+def solution_of(env: Env, task: Task) -> str:
+    solution = env.solve(task)
+    require(solution is not None, env, "a task to train on has a solution", task)
+    return solution or ""
+
+
 def answer_of(env: Env, task: Task) -> str:
     """What the solution ends in; all of it, where that is a program."""
-    solution = env.solve(task)
+    solution = solution_of(env, task)
     return solution if env.answers == "program" else final_answer(solution) or ""
 
 
@@ -230,7 +236,7 @@ def the_prompt_does_not_give_the_answer_away(env: Env, n: int) -> None:
     for task in tasks_of(env, "train", min(n, 100)):
         for message in task.messages:
             require(bool(message.content.strip()), env, "a message says something", task)
-            leaked = env.solve(task) in message.content
+            leaked = solution_of(env, task) in message.content
             require(not leaked, env, "the solution is not in the prompt", task)
             verdict = env.verify(task, message.content)
             accepted = verdict.outcome is Outcome.CORRECT
@@ -248,7 +254,7 @@ def _inputs(tests: list[dict[str, Any]]) -> set[str]:
 
 def a_verdict_does_not_depend_on_what_was_judged_before(env: Env, n: int) -> None:
     tasks = tasks_of(env, "train", min(n, 50))
-    answers = [(task, env.solve(other)) for task in tasks for other in (task, tasks[0])]
+    answers = [(task, solution_of(env, other)) for task in tasks for other in (task, tasks[0])]
     answers += [(task, junk) for task, junk in zip(tasks, JUNK * 3, strict=False)]
     expected = [finding(env.verify(*answer)) for answer in answers]
     Random(3).shuffle(order := list(range(len(answers))))
@@ -260,7 +266,7 @@ def a_verdict_does_not_depend_on_what_was_judged_before(env: Env, n: int) -> Non
 
 def a_task_can_be_sent_as_data_and_is_judged_the_same(env: Env, n: int) -> None:
     for task in tasks_of(env, "train", min(n, 20)):
-        for response in (env.solve(task), "no answer"):
+        for response in (solution_of(env, task), "no answer"):
             sent = json.loads(json.dumps(job(name_of(env), options_of(env), task, response)))
             same = finding(judge(sent)) == finding(env.verify(task, response))
             require(same, env, "a task sent to a verifier process is judged the same", task)
@@ -268,8 +274,10 @@ def a_task_can_be_sent_as_data_and_is_judged_the_same(env: Env, n: int) -> None:
 
 def a_verdict_says_who_judged_and_why(env: Env, n: int) -> None:
     task, other = tasks_of(env, "train", 2)
-    require(bool(env.verify(task, env.solve(task)).verifier), env, "a verdict says who judged")
-    refused = env.verify(task, env.solve(other))
+    require(
+        bool(env.verify(task, solution_of(env, task)).verifier), env, "a verdict says who judged"
+    )
+    refused = env.verify(task, solution_of(env, other))
     if refused.outcome is not Outcome.CORRECT:
         kept = bool(refused.detail) and "\n" not in refused.detail
         require(kept, env, "a refusal says why, in one line", refused)
@@ -330,7 +338,7 @@ def a_canary_is_paid_for_by_nothing(env: Env, n: int) -> None:
     """Not by solutions of other tasks, constants, echoes, forged verdicts and the like; and it can
     be sent as data, and comes again for equal randomness."""
     tasks = tasks_of(env, "train", min(n, 20))
-    solutions = [env.solve(task) for task in tasks]
+    solutions = [solution_of(env, task) for task in tasks]
     targets = make_targets(env, tasks, solutions, "/nowhere/executed")
     general = [a for a in anything.ATTACKERS if a.name != "endless text"]  # slow, and no answer
     for index in range(CANARIES):
@@ -352,7 +360,9 @@ def a_canary_is_paid_for_by_nothing(env: Env, n: int) -> None:
 def the_second_opinion_accepts_what_is_right(env: Env, n: int) -> None:
     """Its own solution, as it is and rewritten."""
     tasks = tasks_of(env, "train", min(n, 100))
-    targets = make_targets(env, tasks, [env.solve(task) for task in tasks], "/nowhere/executed")
+    targets = make_targets(
+        env, tasks, [solution_of(env, task) for task in tasks], "/nowhere/executed"
+    )
     honest = [attacker for attacker in ATTACKERS if attacker.expect is Expect.ACCEPT]
     pairs = (
         (task, response)

@@ -88,7 +88,10 @@ class Dataset(Env):
                 "name another test_split or test_path"
             )
         epoch, place = divmod(index, len(rows))
-        return rows[_permutation(len(rows), f"{split}/{seed}/{epoch}")[place]]
+        return rows[permutation(len(rows), f"{split}/{seed}/{epoch}")[place]]
+
+    def n_tasks(self, split: Split) -> int | None:
+        return len(self._rows[split])
 
     def verify(self, task: Task, response: str) -> Verdict:
         return math.verify_math(task.truth, response, self._question(task))
@@ -180,7 +183,7 @@ def held_out(task: Task) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _permutation(n: int, seed: str) -> list[int]:
+def permutation(n: int, seed: str) -> list[int]:
     order = list(range(n))
     Random(f"dataset/{seed}").shuffle(order)
     return order

@@ -125,7 +125,7 @@ class Programs(Env):
 
     def isolation(self) -> Isolation:
         try:
-            return _isolation(self.sandbox, self.sandbox_url)
+            return isolation_of(self.sandbox, self.sandbox_url)
         except (SandboxError, ValueError) as error:
             raise EnvError(str(error)) from error
 
@@ -198,8 +198,12 @@ def grader(strength: str, url: str | None = None) -> code.Grader:
 
 
 @cache
-def _isolation(strength: str, url: str | None) -> Isolation:
-    """What is in force for the graders of this strength; found out once in a process."""
+def isolation_of(strength: str, url: str | None) -> Isolation:
+    """What is in force for the graders of this strength; found out once in a process.
+
+    Raises:
+        SandboxError, ValueError: there is nothing as strong, or the server cannot be used.
+    """
     with open_sandbox(strength, url=url) as sandbox:
         return Isolation(sandbox.strength, sandbox.description)
 

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from envs import ENVS
+from envs import BENCHMARKS, ENVS
 from envs.base import Env, EnvError, Message, Task
 from verifiers.entry import load
 from verifiers.verdict import Verdict
@@ -22,6 +22,7 @@ from verifiers.verdict import Verdict
 __all__ = ["EnvError", "job", "judge", "make_env", "prepare", "recheck"]
 
 GROUP = "assay.envs"  # of entry points: name = "module:Class"
+OURS = {**ENVS, **BENCHMARKS}
 
 
 def make_env(name: str, options: Mapping[str, Any]) -> Env:
@@ -45,7 +46,7 @@ def make_env(name: str, options: Mapping[str, Any]) -> Env:
 def find_class(name: str) -> type[Env]:
     """Raises EnvError when there is no environment of that name."""
     # Our own come first, and without looking through all packages.
-    known = ENVS if name in ENVS or ":" in name else {**installed(), **ENVS}
+    known = OURS if name in OURS or ":" in name else {**installed(), **OURS}
     if name not in known and ":" not in name:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(sorted(known))}"

@@ -7,6 +7,9 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 
+from rl.density import command as density
+from rl.scaling.arguments import SCALING, scaling_arguments
+
 TRAIN = """\
 Train a policy as a recipe says.
 
@@ -17,11 +20,19 @@ Train a policy as a recipe says.
 Everything the run produces lies in its run directory, the last line printed.
 """
 EVAL = """\
-Score a policy on held-out tasks: avg@k and pass@k with 95 % intervals.
+Score models on held-out tasks: avg@k, pass@k, pass^k, majority@k with 95 % intervals, and which of
+them is better.
 
-  assay eval runs/math_grpo-1a2b3c4d                     newest checkpoint of a run
+  assay eval runs/math_grpo-1a2b3c4d                     every checkpoint of a run, on its tasks
   assay eval path/or/hub-id --recipe recipes/math_grpo.yaml
+  assay eval Qwen/Qwen3-1.7B path/to/adapter --env gsm8k --env arithmetic:digits=3,terms=4
+  assay eval http://host:8000/v1#MODEL --env gsm8k       an OpenAI-compatible server
+  assay eval runs/math_grpo-1a2b3c4d --quantized int4    beside it with weights rounded to 4 bits
   assay eval runs/math_grpo-1a2b3c4d evaluation.samples=16
+  assay eval --regrade runs/eval-math_grpo-1a2b3c4d-5e6f7a8b
+
+Every answer is stored as soon as it is judged: the same command goes on where it was stopped.
+docs/evaluation.md has the rest.
 """
 ATTACK = """\
 Attack environments as a policy under reinforcement would, and say whether they may train: wrong
@@ -39,6 +50,21 @@ Judge every answer of a run again, with the verifiers of today, and list the ver
   assay audit runs/math_grpo-1a2b3c4d
 
 The list is written to audit.jsonl in the run directory. Exit code 0: nothing changed, 1: it did.
+"""
+REPORT = """\
+Show what runs came to: curves, verdicts, and every answer token by token, as one HTML file.
+
+  assay report runs/math_grpo-1a2b3c4d                   written into the run, as report.html
+  assay report runs/math_grpo-* --out compared.html      several runs side by side
+
+The file needs no network and no server: open it in a browser, or send it to somebody.
+"""
+WATCH = """\
+Follow a run in the terminal, from here or over ssh, until it ends: curves, verdicts, answers.
+
+  assay watch runs/math_grpo-1a2b3c4d
+
+It reads the run's files and touches nothing; q or Ctrl-C leaves the run alone.
 """
 SIMULATE = """\
 Say how long a run's steps would take with another schedule: who is idle, tokens per second.
@@ -109,6 +135,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(commands)}"
         parser.error(f"there is no command '{given[0]}'; {hint}")
     arguments, rest = parser.parse_known_args(argv)
+    if arguments.command == "eval":
+        # So may models: argparse takes all that follow each other, and leaves the others.
+        arguments.models += [x for x in rest if not x.startswith("-")]
+        rest = [x for x in rest if x.startswith("-")]
+        asked = [arguments.models, arguments.recipe, arguments.env, arguments.quantized]
+        if arguments.regrade is not None and any(asked):
+            parser.error("--regrade judges what is stored in its directory: it takes nothing else")
+        if not arguments.models and arguments.regrade is None:
+            parser.error("the following arguments are required: CHECKPOINT")
     unknown = [x for x in rest if x.startswith("-") or "=" not in x]
     if unknown or (rest and not hasattr(arguments, "overrides")):
         parser.error(f"not understood: {' '.join(unknown or rest)}; see `assay --help`")
@@ -124,9 +159,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
             return train(arguments.recipe, arguments.overrides, dry_run=arguments.dry_run)
         case "eval":
-            from rl.launch import evaluate
-
-            return evaluate(arguments.model, arguments.recipe, arguments.overrides)
+            return _evaluate(arguments)
         case "verify":
             return _verify(arguments)
         case "attack":
@@ -146,6 +179,14 @@ def _run(arguments: argparse.Namespace) -> int:
             from rl.commands.audit import audit
 
             return audit(arguments.run)
+        case "report":
+            from rl.report.command import report
+
+            return report(arguments.runs, arguments.out, arguments.answers)
+        case "watch":
+            from rl.report.live import watch
+
+            return watch(arguments.run)
         case "simulate":
             from rl.simulator.calibrate import simulate_run
 
@@ -155,6 +196,12 @@ def _run(arguments: argparse.Namespace) -> int:
                 arguments.costs_of,
                 colocated=arguments.colocated,
             )
+        case "scaling":
+            from rl.scaling.command import scaling
+
+            return scaling(arguments)
+        case "density":
+            return density.run(arguments)
         case "new-env":
             from rl.commands.new_env import new_env
 
@@ -171,6 +218,16 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         print(f"assay {version('assay')}")
         parser.exit()
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.regrade is not None:
+        from rl.evaluation.regrade import regrade
+
+        return regrade(arguments.regrade)
+    from rl.evaluation.command import evaluate
+
+    return evaluate(arguments)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -246,10 +303,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
         "--dry-run", action="store_true", help="print recipe and plan, start nothing"
     )
 
-    evaluate = command("eval", "score a policy on held-out tasks", EVAL)
-    evaluate.add_argument("model", help="run directory, model directory or hub id")
-    evaluate.add_argument("overrides", nargs="*", default=[], metavar="key.path=value")
-    evaluate.add_argument("--recipe", type=Path, help="recipe whose held-out tasks are answered")
+    _eval_arguments(command("eval", "score models on held-out tasks", EVAL))
 
     verify = command("verify", "judge answers, as JSON lines", VERIFY)
     verify.add_argument("what", choices=["math", "code"])
@@ -281,14 +335,54 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     audit = command("audit", "judge a run's answers again", AUDIT)
     audit.add_argument("run", type=Path, help="run directory")
 
+    report = command("report", "show runs as one HTML file", REPORT)
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run directory")
+    report.add_argument("--out", type=Path, metavar="FILE", help="default: RUN/report.html")
+    report.add_argument(
+        "--answers", type=_count, default=20_000, metavar="N", help="shown at most (default: 20000)"
+    )
+    watch = command("watch", "follow a run in the terminal", WATCH)
+    watch.add_argument("run", type=Path, help="run directory")
+
     simulate = command("simulate", "say what another schedule would make of a run", SIMULATE)
     _simulate_arguments(simulate)
+
+    scaling_arguments(command("scaling", "forecast what more compute will bring", SCALING))
+    density.add_words(command("density", "how much capability a parameter holds", density.TEXT))
 
     new_env = command("new-env", "write a new environment to start from", NEW_ENV)
     new_env.add_argument("name", help="lower-case letters, digits and underscores")
 
     command("doctor", "check this machine and the stack", DOCTOR)
     return parser, list(commands.choices)
+
+
+def _eval_arguments(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument(
+        "models",
+        nargs="*",
+        default=[],
+        metavar="CHECKPOINT",
+        help="run directory, model or adapter directory, hub id, server's URL; or key.path=value",
+    )
+    evaluate.add_argument("--recipe", type=Path, help="recipe whose held-out tasks are answered")
+    evaluate.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME[:OPTION=VALUE,...]",
+        help="environment or file of questions to take tasks from instead; may be repeated",
+    )
+    evaluate.add_argument(
+        "--quantized",
+        action="append",
+        default=[],
+        choices=["int8", "int4"],
+        help="also with its weights rounded to so many bits; may be repeated",
+    )
+    evaluate.add_argument(
+        "--regrade", type=Path, metavar="DIR", help="judge the stored answers there again"
+    )
 
 
 def _sandbox_arguments(sandbox: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 `wait`   what is being waited for, and by when; the supervisor stops the run at the deadline
 `step`   the numbers of one step, for the progress line
+`forecast` the score after the last step, as seen from an evaluation, for the progress line
 `say`    a line that must be seen
 `warn`   a line that must be seen, loudly: something goes wrong
 `item`   one answer of `assay doctor`: what was checked, whether it is well, detail
@@ -14,7 +15,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["wait", "step", "say", "warn", "item", "done", "failed"]
+Kind = Literal["wait", "step", "forecast", "say", "warn", "item", "done", "failed"]
 EVENTS_VARIABLE = "ASSAY_EVENTS_FD"
 
 
@@ -34,6 +35,9 @@ class Events:
 
     def step(self, numbers: dict[str, Any]) -> None:
         self._send("step", **numbers)
+
+    def forecast(self, numbers: dict[str, Any]) -> None:
+        self._send("forecast", **numbers)
 
     def say(self, text: str) -> None:
         self._send("say", text=text)

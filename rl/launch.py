@@ -1,4 +1,4 @@
-"""`assay train` and `assay eval`, as the supervisor's process runs them."""
+"""`assay train`, as the supervisor's process runs it."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
     if dry_run:
         print(dump(recipe), *plan.lines, *plan_lines(recipe), sep="\n")
         return 0
-    run_dir = Path(recipe.run_dir or _default_directory(path, recipe)).absolute()
+    run_dir = run_directory(path, recipe)
     with Progress(recipe.steps) as progress:
         for line in plan.lines:
             progress.say(line)
@@ -51,18 +51,24 @@ def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
     return 0
 
 
-def _default_directory(path: Path, recipe: Recipe) -> str:
+def run_directory(path: Path, recipe: Recipe) -> Path:
+    """Where the run of a recipe lives; `recipe` as the plan resolved it, read from `path`."""
     digest = hashlib.sha256(dump(recipe).encode()).hexdigest()[:8]
-    return f"runs/{path.stem}-{digest}"
+    return Path(recipe.run_dir or f"runs/{path.stem}-{digest}").absolute()
 
 
 def _finished(run_dir: Path, recipe: Recipe, progress: Progress) -> dict[str, Any] | None:
     """The summary of a run that is complete; checks that the directory belongs to this recipe.
 
     Raises:
-        UserError: the directory holds a run of another recipe.
+        UserError: the directory holds a run of another recipe, or an evaluation.
     """
     stored = run_dir / "recipe.yaml"
+    if _exists(run_dir / "settings.json") or _exists(run_dir / "evaluation.json"):
+        raise UserError(
+            f"{run_dir} holds an evaluation, not a training run; choose another directory with "
+            "run_dir=DIR"
+        )
     if _exists(stored):
         old = read_resolved(stored).model_dump(mode="json")
         differing = list(differing_keys(old, recipe.model_dump(mode="json")))
@@ -75,11 +81,6 @@ def _finished(run_dir: Path, recipe: Recipe, progress: Progress) -> dict[str, An
     if not _exists(file):
         return None
     summary = json.loads(file.read_text(encoding="utf-8"))
-    if "before" not in summary:
-        raise UserError(
-            f"{run_dir} holds an evaluation, not a training run; choose another directory with "
-            "run_dir=DIR"
-        )
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
     progress.say(
         f"this run finished on {date}; nothing was run now. To train once more choose another "
@@ -133,71 +134,6 @@ def _lead(supervisor: Supervisor, recipe: Recipe, plan: Plan, sessions: Sessions
         doing="starting the learner",
         deadline_s=recipe.engine.start_deadline_s,
     )
-
-
-def evaluate(model: str, path: Path | None, overrides: Sequence[str]) -> int:
-    """Score a model, checkpoint or run directory on the held-out tasks of a recipe."""
-    hardware = find_hardware()
-    checkpoint = _run_checkpoint(Path(model))
-    path = path or (Path(model) / "recipe.yaml" if checkpoint else None)
-    if path is None and not Path(model).exists() and Path(model).parent.is_dir():
-        runs = sorted(p.name for p in Path(model).parent.iterdir() if (p / "recipe.yaml").exists())
-        if runs:
-            raise UserError(f"there is no {model}; in {Path(model).parent}: {', '.join(runs)}")
-    if path is None:
-        raise UserError(
-            f"{model} is not a run directory, so the tasks are not known: name a recipe with "
-            "--recipe recipes/math_grpo.yaml"
-        )
-    _refuse_to_evaluate_another(overrides)
-    # The stored recipe of a run names that run's directory, where an evaluation must not write.
-    fixed = [f"model={json.dumps(str(checkpoint or model))}", "sft=null", "run_dir=null"]
-    fixed.append("moe.routing=learner")  # nothing is replayed: no server has to say its experts
-    recipe = load_recipe(path, [*fixed, *overrides], profile=hardware.kind)
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    run_dir = Path(recipe.run_dir or f"runs/eval-{Path(model).name}-{stamp}").absolute()
-    if _exists(run_dir / "recipe.yaml"):
-        raise UserError(
-            f"run_dir {run_dir} already holds a run; an evaluation gets a directory of its own: "
-            "choose another with run_dir=DIR, or leave run_dir out"
-        )
-    plan = make_plan(recipe, hardware, learns=False)
-    recipe = plan.recipe
-    with Progress(0) as progress:
-        with Supervisor(run_dir, progress) as supervisor:
-            directory = prepare(run_dir, recipe)
-            policy = starting_policy(supervisor)
-            urls, key = supervisor.serve(policy, recipe, plan)
-            scores = supervisor.lead(
-                ["eval", str(run_dir), "--model", policy, "--servers", *urls],
-                environment={"ASSAY_API_KEY": key},
-                gpus=[""],
-                doing="starting the evaluation",
-                deadline_s=recipe.engine.start_deadline_s,
-            )
-            directory.write_json("summary.json", {"model": model, **scores})
-        progress.say(str(run_dir))
-    return 0
-
-
-def _refuse_to_evaluate_another(overrides: Sequence[str]) -> None:
-    for override in overrides:
-        key = override.partition("=")[0]
-        if key.split(".")[0] in ("model", "sft"):
-            raise UserError(
-                f"override {override!r}: an evaluation scores the model named before it, as it is; "
-                "name another one there: assay eval MODEL --recipe RECIPE"
-            )
-
-
-def _run_checkpoint(run_dir: Path) -> Path | None:
-    """The newest checkpoint of a run directory; None if `run_dir` is none."""
-    if not _exists(run_dir / "recipe.yaml"):
-        return None
-    found = sorted((run_dir / "checkpoints").glob("step-*"))
-    if not found:
-        raise UserError(f"{run_dir} has no checkpoint yet; let the run go on to its first one")
-    return found[-1].absolute()
 
 
 def prepare(run_dir: Path, recipe: Recipe) -> RunDirectory:

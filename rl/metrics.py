@@ -6,6 +6,7 @@ from typing import Any
 
 from envs.registry import job
 from rl.alarms import Signs
+from rl.answer_tokens import TokenRows
 from rl.learner.batch import Packed
 from rl.sampling.pace import Pace
 from rl.types import Group, Stop, Update, new_answers
@@ -97,9 +98,15 @@ def signs(step: int, groups: list[Group], packed: Packed, max_new_tokens: int) -
 
 
 def sample_rows(
-    step: int, groups: list[Group], *, split: str, training: Packed | None
+    step: int,
+    groups: list[Group],
+    *,
+    split: str,
+    training: Packed | None,
+    tokens: TokenRows | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """One row per answer; `training` says what became of it in the update, None: no update."""
+    """One row per answer; `training` says what became of it in the update, None: no update.
+    `tokens` says what became of its tokens; None: that is not written."""
     for g, group in enumerate(groups):
         for s, graded in enumerate(group):
             if graded.baseline_only:
@@ -125,6 +132,9 @@ def sample_rows(
                 row["advantage"] = training.advantages[g][s]
                 row["trained"] = training.skipped[g][s] is None
                 row["skipped"] = training.skipped[g][s]
+            of_tokens = tokens and tokens.of(rollout, trained=row.get("trained", False))
+            if of_tokens is not None:
+                row["tokens"] = of_tokens
             yield row
 
 

@@ -32,6 +32,7 @@ class Progress:
         self._steps = steps
         self._reason, self._since, self._deadline_s = "starting", time.monotonic(), 0.0
         self._last: dict[str, Any] = {}
+        self._forecast: dict[str, Any] | None = None
         self._recent: deque[float] = deque(maxlen=20)  # seconds per step
         self._printed_at = 0.0
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
@@ -68,6 +69,10 @@ class Progress:
             self._console.print(self._numbers(), markup=False)
             self._printed_at = time.monotonic()
 
+    def forecast(self, numbers: dict[str, Any]) -> None:
+        """What the run will end at, as its curve of held-out scores says."""
+        self._forecast = numbers
+
     def tick(self) -> None:
         """Redraw; called often by whoever waits."""
         if self._console.is_terminal:
@@ -96,6 +101,7 @@ class Progress:
             f"p diff {row['prob_diff_max']:.1e}  "
             + (f"masked {row['masked_fraction']:.1%}  " if row["masked_fraction"] else "")
             + _critic(row.get("critic"))
+            + _ending(self._forecast)
             + f"left {left / 60:.1f} min"
         )
 
@@ -107,6 +113,14 @@ def _critic(numbers: dict[str, Any] | None) -> str:
     known = numbers["explained_variance"]
     frozen = "policy frozen, only the critic learns  " if numbers["policy_frozen"] else ""
     return ("" if math.isnan(known) else f"critic explains {known:.0%}  ") + frozen
+
+
+def _ending(forecast: dict[str, Any] | None) -> str:
+    """The score that held-out tasks are forecast to have after the last step."""
+    if forecast is None:
+        return ""
+    score = forecast["score"]
+    return f"will end at {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]  "
 
 
 def before_after(summary: dict[str, Any]) -> Table:

@@ -1,4 +1,4 @@
-"""One learner rank, or the lead of an evaluation: wires the parts and runs them.
+"""One learner rank: wires the parts of a run and runs them.
 
 Started by rl/launch.py. Rank 0 runs the loop and talks to the supervisor; the others follow it.
 """
@@ -25,10 +25,10 @@ from rl.checkpoint import latest_checkpoint
 from rl.children import memory_directory
 from rl.commands.selftest import selftest
 from rl.errors import UserError
-from rl.evaluation.evaluate import held_out_groups, score
 from rl.events import Events
+from rl.judging import verifier_pool
 from rl.learner.learner import Learner
-from rl.metrics import sample_rows
+from rl.policy.model_files import count_parameters
 from rl.recipe.config import Recipe
 from rl.recipe.load import read_resolved
 from rl.record import RunDirectory, Trackers
@@ -40,7 +40,7 @@ from rl.tasks import Tasks
 from rl.train import Run, Stopped, train
 from rl.watch import Watch
 from rl.weights.publisher import WeightPublisher
-from verifiers.pool import VerifierPool, VerifierStartError
+from verifiers.pool import VerifierStartError
 
 MAX_PROBE_TOKENS = 128
 SCORES = ("avg_at_k", "avg_by_env", "pass_at_k")  # of an evaluation, in the run's summary
@@ -63,7 +63,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=["train", "eval", "doctor"])
+    parser.add_argument("role", choices=["train", "doctor"])
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--model", required=True, help="directory of the starting policy")
     parser.add_argument("--servers", nargs="+", required=True, help="URLs of the rollout servers")
@@ -74,7 +74,7 @@ def _lead(
     arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
 ) -> int:
     """The one place that turns errors a user can mend into a message for the supervisor."""
-    role = {"train": _train, "eval": _eval, "doctor": _doctor}[arguments.role]
+    role = {"train": _train, "doctor": _doctor}[arguments.role]
     try:
         summary = asyncio.run(role(arguments, directory, recipe, events))
     except Stopped as stopped:
@@ -121,12 +121,14 @@ async def wired(
             learner.load(newest)
             events.say(f"resuming after step {learner.version}")
         directory.rewind(learner.version)
+        log = directory.logs / "verifiers.log"
         key, experts = os.environ["ASSAY_API_KEY"], replayed_experts(arguments.model, recipe)
         with ThreadPoolExecutor(1, "learner") as learning:
             async with (
                 Engine(arguments.servers, key, recipe, experts) as engine,
-                _pool(recipe, directory) as pool,
-                _second_pool(recipe, directory) as second_pool,
+                verifier_pool(recipe, log) as pool,
+                # One worker sees nothing but accepted answers, and judges them by stricter rules.
+                verifier_pool(recipe, log, entry="recheck", workers=1) as second_pool,
             ):
                 events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
                 await engine.wait_ready(recipe.engine.start_deadline_s)
@@ -140,6 +142,7 @@ async def wired(
                         rollouts=rollouts,
                         ahead=ahead,
                         learner=learner,
+                        n_parameters=count_parameters(Path(arguments.model)),
                         learning=learning,
                         engine=engine,
                         publisher=WeightPublisher(
@@ -154,49 +157,6 @@ async def wired(
                     )
     finally:
         learner.close()
-
-
-async def _eval(
-    arguments: argparse.Namespace, directory: RunDirectory, recipe: Recipe, events: Events
-) -> dict[str, Any]:
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
-    tasks = Tasks(recipe)
-    async with (
-        Engine(arguments.servers, os.environ["ASSAY_API_KEY"], recipe) as engine,
-        _pool(recipe, directory) as pool,
-    ):
-        events.wait("rollout servers are starting", recipe.engine.start_deadline_s)
-        await engine.wait_ready(recipe.engine.start_deadline_s)
-        rollouts = Rollouts(tokenizer, engine, pool, recipe, events)
-        groups = await held_out_groups(rollouts, tasks.held_out, recipe, "evaluation")
-    directory.append("samples.jsonl", sample_rows(0, groups, split="test", training=None))
-    scores = score(groups, recipe.evaluation)
-    k = scores.samples
-    events.say(f"avg@{k} {scores.avg_at_k}, pass@{k} {scores.pass_at_k}")
-    if len(scores.avg_by_env) > 1:
-        for name, found in scores.avg_by_env.items():
-            events.say(f"  {name}: avg@{k} {found}")
-    return scores.to_json()
-
-
-def _pool(recipe: Recipe, directory: RunDirectory) -> VerifierPool:
-    return _pool_of("envs.registry:judge", recipe.verify.workers, recipe, directory)
-
-
-def _second_pool(recipe: Recipe, directory: RunDirectory) -> VerifierPool:
-    """One worker that sees nothing but accepted answers, and judges them by the stricter rules."""
-    return _pool_of("envs.registry:recheck", 1, recipe, directory)
-
-
-def _pool_of(entry: str, workers: int, recipe: Recipe, directory: RunDirectory) -> VerifierPool:
-    specs = [*recipe.envs, *(recipe.evaluation.envs or [])]
-    return VerifierPool(
-        entry,
-        workers=workers,
-        prepare=[{"name": s.name, "options": s.options} for s in specs],
-        limits=recipe.verify.limits,
-        log_path=directory.logs / "verifiers.log",
-    )
 
 
 def _probe(tokenizer: Any, tasks: Tasks) -> list[int]:

@@ -42,7 +42,7 @@ class Supervisor:
         self._exits = contextlib.ExitStack()
 
     def __enter__(self) -> "Supervisor":
-        self._exits.enter_context(_locked(self.run_dir))
+        self._exits.enter_context(locked(self.run_dir))
         clear(self.run_dir)  # of a run that was killed a moment ago
         memory_directory(self.run_dir).mkdir(mode=0o700)
         self._exits.enter_context(start_guard(self.run_dir))
@@ -123,8 +123,9 @@ class Supervisor:
         doing: str,
         deadline_s: float,
         on_item: Callable[[dict[str, Any]], None] | None = None,
+        module: str = "rl.run",
     ) -> dict[str, Any]:
-        """Start the ranks of `python -m rl.run` and follow rank 0 until it reports a summary.
+        """Start the ranks of `python -m MODULE` and follow rank 0 until it reports a summary.
 
         The ranks may still be ending then: leaving the supervisor waits for them.
 
@@ -152,7 +153,7 @@ class Supervisor:
             own = {"RANK": str(rank), "LOCAL_RANK": "0" if gpu else str(rank)}
             own |= {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
             own |= {EVENTS_VARIABLE: str(writing)} if rank == 0 else {}
-            argv = [sys.executable, "-m", "rl.run", *arguments]
+            argv = [sys.executable, "-m", module, *arguments]
             fds = [writing] if rank == 0 else []
             self.ranks.append(self.start(f"rank-{rank}", argv, {**shared, **own}, fds))
         os.close(writing)
@@ -216,6 +217,8 @@ class Follow:
             case "step":
                 self._stepped = True
                 progress.step(content)
+            case "forecast":
+                progress.forecast(content)
             case "say":
                 progress.say(content["text"])
             case "warn":
@@ -304,7 +307,7 @@ def free_ports(n: int, first: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
+def locked(run_dir: Path) -> Iterator[None]:
     """Make the run directory, and hold it against a second run in it.
 
     Raises:

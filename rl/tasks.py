@@ -19,6 +19,7 @@ class Drawn(NamedTuple):
     task: Task
     solution: str | None  # accepted by the verifier: the control when judging uses up a limit
     seed: int  # of sampling its answers
+    family: str | None = None  # what tasks of its environment come in clusters by
 
 
 class Tasks:
@@ -101,6 +102,7 @@ class _Mixture:
             task=task,
             solution=env.solve(task),
             seed=sampling_seed(split, seed, label),
+            family=env.family(task),
         )
 
     def canary(self, rng: Random, seed: int) -> Drawn | None:

@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rl.alarms import Warnings, check_mismatch, check_trainable
+from rl.answer_tokens import TokenRows
 from rl.checkpoint import save_checkpoint
 from rl.evaluation.evaluate import held_out_groups, score
+from rl.evaluation.statistics import Estimate
 from rl.events import Events
 from rl.learner.batch import Packed, pack
 from rl.learner.learner import Learner
@@ -21,8 +23,9 @@ from rl.record import RunDirectory, Trackers
 from rl.sampling.ahead import Ahead
 from rl.sampling.engine import Engine
 from rl.sampling.rollouts import Rollouts
+from rl.scaling.during import forecast_of_last_step
 from rl.tasks import Tasks
-from rl.types import Group
+from rl.types import Group, TokenFigures
 from rl.watch import Watch
 from rl.weights.publisher import WeightPublisher
 
@@ -63,6 +66,7 @@ class Run:
     rollouts: Rollouts
     ahead: Ahead
     learner: Learner
+    n_parameters: int  # of the policy; 0 where its files do not say
     learning: Executor  # one thread: answers come in while the learner computes in it
     engine: Engine
     publisher: WeightPublisher
@@ -73,6 +77,11 @@ class Run:
     watch: Watch
     stop_requested: Callable[[], bool]
     clock: Clock = field(default_factory=Clock)
+
+    def tokens(self, figures: TokenFigures | None = None) -> TokenRows:
+        """What samples.jsonl says of the tokens of a step's answers."""
+        most = self.recipe.record.tokens_per_step
+        return TokenRows(self.rollouts.tokenizer, most, figures)
 
     async def in_learner(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.learning, call, *arguments)
@@ -104,7 +113,7 @@ async def train(run: Run) -> None:
         agreement = await publish(run)
         row = step_row(step, groups, canaries, packed, update, agreement)
         row["curriculum"] = run.ahead.curriculum.finish(step, groups)
-        record(run, step, groups, canaries, packed, row)
+        record(run, step, groups, canaries, packed, row, run.tokens(update.tokens))
         check_mismatch(step, update, recipe.alarms)
         for warning in warnings.check(seen):
             run.events.warn(warning)
@@ -139,24 +148,29 @@ async def publish(run: Run) -> float:
 
 async def hold_out(run: Run, step: int) -> None:
     """Where an evaluation is due after `step` (and not there yet), make and record it."""
-    evaluation = run.recipe.evaluation
-    due = step in (0, run.recipe.steps) or (evaluation.every and step % evaluation.every == 0)
+    recipe, evaluation = run.recipe, run.recipe.evaluation
+    due = step in (0, recipe.steps) or (evaluation.every and step % evaluation.every == 0)
     if not due or run.directory.evaluation(step) is not None:
         return
     with run.clock("evaluate"):
         when = f"evaluation after step {step}"
-        groups = await held_out_groups(run.rollouts, run.tasks.held_out, run.recipe, when)
-    run.directory.append("samples.jsonl", sample_rows(step, groups, split="test", training=None))
-    scores = score(groups, evaluation)
-    row = {"step": step, **scores.to_json()}
+        groups = await held_out_groups(run.rollouts, run.tasks.held_out, recipe, when)
+    tokens = run.tokens()
+    run.directory.append(
+        "samples.jsonl", sample_rows(step, groups, split="test", training=None, tokens=tokens)
+    )
+    row = {"step": step, **score(groups, run.tasks.held_out)}
+    evaluations = [*run.directory.rows("evals.jsonl"), row]
+    metrics = run.directory.rows("metrics.jsonl")
+    forecast = forecast_of_last_step(recipe, evaluations, metrics, run.n_parameters)
+    if forecast is not None:
+        row["forecast"] = forecast
+        run.events.forecast(forecast)
     run.directory.append("evals.jsonl", [row])
     run.trackers.log_evaluation(row)
-    run.events.say(
-        f"held out, after step {step}: avg@{scores.samples} {scores.avg_at_k}, "
-        f"pass@{scores.samples} {scores.pass_at_k}"
-    )
-    rewards = [row["reward"] for row in run.directory.rows("metrics.jsonl")]
-    run.watch.evaluated(step, run.directory.rows("evals.jsonl"), rewards)
+    k, average, best = row["samples"], Estimate(**row["avg_at_k"]), Estimate(**row["pass_at_k"])
+    run.events.say(f"held out, after step {step}: avg@{k} {average}, pass@{k} {best}")
+    run.watch.evaluated(step, evaluations, [row["reward"] for row in metrics])
 
 
 def record(
@@ -166,11 +180,14 @@ def record(
     canaries: list[Group],
     packed: Packed,
     row: dict[str, Any],
+    tokens: TokenRows,
 ) -> None:
     """Write the step's metrics and answers, and show them on the progress line."""
     row["time"] = run.clock.take()
     row["pace"] = pace_row(run.engine.take_pace(), row["time"])
-    run.directory.append("samples.jsonl", sample_rows(step, groups, split="train", training=packed))
+    run.directory.append(
+        "samples.jsonl", sample_rows(step, groups, split="train", training=packed, tokens=tokens)
+    )
     run.directory.append(
         "samples.jsonl", sample_rows(step, canaries, split="canary", training=None)
     )

@@ -117,6 +117,13 @@ class CriticUpdate(NamedTuple):
     policy_frozen: bool  # only the critic learned
 
 
+class TokenFigures(NamedTuple):
+    """Of the first tokens that a step trained on, in the order of its groups, for the record."""
+
+    log_ratios: list[float]  # learner before the update - sampler, nats
+    advantages: list[float]  # that they were trained with, what a frozen policy added included
+
+
 class Update(NamedTuple):
     """What one optimiser step did. Shares are of the tokens trained on."""
 
@@ -137,3 +144,4 @@ class Update(NamedTuple):
     entropy: float  # nats per token, of the policy before the update, at rollout.temperature
     optional: dict[str, float]  # figures of the optional parts of the objective; {} without any
     critic: CriticUpdate | None = None  # None: the recipe has none
+    tokens: TokenFigures | None = None  # None: none are recorded

@@ -28,6 +28,7 @@ class Contribution(NamedTuple):
     loss: Tensor  # scalar; differentiable
     clipped: Tensor  # scalar: tokens
     masked: Tensor  # scalar: trained tokens that the correction left out
+    advantages: Tensor  # [N] of the tokens, with what frozen policies added
 
 
 class Guides(NamedTuple):
@@ -76,6 +77,7 @@ def contribution(
         loss=add_up(per_token, micro.weights, denominator),
         clipped=found.clipped.sum(),
         masked=(micro.loss_mask & ~kept).sum(),
+        advantages=guided.advantages,
     )
 
 

@@ -3,14 +3,14 @@
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.base import Env, EnvError, Task
 from envs.registry import job, make_env, task_of
-from rl.commands.attack import distinct
 from rl.errors import UserError
+from rl.judging import verifier_pool
 from rl.progress import printable
 from rl.recipe.config import Recipe
 from rl.recipe.load import read_resolved
@@ -51,6 +51,13 @@ def audit(run_dir: Path) -> int:
         raise UserError(f"{run_dir} cannot be audited: {error}") from error
     text = "".join(json.dumps(change, ensure_ascii=False) + "\n" for change in changes)
     RunDirectory(run_dir).write_text("audit.jsonl", text)
+    print_changes(changes, counts)
+    print(run_dir / "audit.jsonl")
+    return CHANGED if changes else 0
+
+
+def print_changes(changes: Sequence[dict[str, Any]], counts: "Counter[str]") -> None:
+    """The first few, then how many there are of each kind."""
     for change in changes[:SHOWN]:
         print(printable(_line(change)))
     if len(changes) > SHOWN:
@@ -60,33 +67,30 @@ def audit(run_dir: Path) -> int:
     print(f"{judged:,} answers judged again{left_out}: {len(changes):,} verdicts changed")
     for (then, now), count in sorted(_kinds(changes).items()):
         print(f"    {count:6,}  {then} -> {now}")
-    print(run_dir / "audit.jsonl")
-    return CHANGED if changes else 0
 
 
 async def _audit(run_dir: Path, recipe: Recipe) -> tuple[list[dict[str, Any]], Counter[str]]:
     counts: Counter[str] = Counter()
     changes: list[dict[str, Any]] = []
-    specs = distinct([*recipe.envs, *(recipe.evaluation.envs or [])])
-    async with VerifierPool(
-        "envs.registry:judge",
-        recipe.verify.workers,
-        recipe.verify.limits,
-        run_dir / "logs" / "audit.log",
-        prepare=[{"name": spec.name, "options": spec.options} for spec in specs],
-    ) as pool:
-        async for sample, now in _judged(pool, read_samples(run_dir, counts)):
+    async with verifier_pool(recipe, run_dir / "logs" / "audit.log") as pool:
+        async for sample, now in judged_again(pool, read_samples(run_dir, counts)):
             counts["judged"] += 1
-            then = sample.then
-            if (then.outcome, then.score) != (now.outcome, now.score):
-                response = short(sample.response, 500)
-                found = {"id": sample.id, "env": sample.env, "response": response}
-                changes.append({**found, "then": then.to_json(), "now": now.to_json()})
+            if change := change_of(sample, now):
+                changes.append(change)
     return changes, counts
 
 
-async def _judged(
-    pool: VerifierPool, samples: Iterator[Sample]
+def change_of(sample: Sample, now: Verdict) -> dict[str, Any] | None:
+    """What is written down where today's verdict is another one; None where it is not."""
+    then = sample.then
+    if (then.outcome, then.score) == (now.outcome, now.score):
+        return None
+    found = {"id": sample.id, "env": sample.env, "response": short(sample.response, 500)}
+    return {**found, "then": then.to_json(), "now": now.to_json()}
+
+
+async def judged_again(
+    pool: VerifierPool, samples: Iterable[Sample]
 ) -> AsyncIterator[tuple[Sample, Verdict]]:
     """The samples in their order, each with its verdict; only IN_FLIGHT of them in memory."""
     waiting: deque[tuple[Sample, asyncio.Task[Verdict]]] = deque()
@@ -97,7 +101,8 @@ async def _judged(
             env = envs.get(key) or envs.setdefault(key, make_env(sample.env, sample.options))
             canary = sample.id.startswith("canary/")
             one = job(sample.env, sample.options, sample.task, sample.response)
-            control = None if canary else one | {"response": _solution(env, sample)}
+            solution = None if canary else _solution(env, sample)
+            control = None if solution is None else one | {"response": solution}
             waiting.append((sample, asyncio.create_task(pool.verify(one, control))))
             if len(waiting) == IN_FLIGHT:
                 first, verdict = waiting.popleft()
@@ -111,8 +116,8 @@ async def _judged(
         await asyncio.gather(*(verdict for _, verdict in waiting), return_exceptions=True)
 
 
-def _solution(env: Env, sample: Sample) -> str:
-    """Its task's reference solution.
+def _solution(env: Env, sample: Sample) -> str | None:
+    """Its task's reference solution; None where the environment has none.
 
     Raises:
         EnvError: the environment cannot solve it, most likely since it was changed.
@@ -144,12 +149,13 @@ def read_samples(run_dir: Path, counts: "Counter[str]") -> Iterator[Sample]:
                 if row["stop"] == Stop.FAILED:
                     counts["skipped"] += 1
                     continue
-                yield _sample(row)
+                yield sample_of(row)
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(f"{file}, line {number} is no sample: {error!r}") from error
 
 
-def _sample(row: dict[str, Any]) -> Sample:
+def sample_of(row: dict[str, Any]) -> Sample:
+    """Raises KeyError, TypeError or ValueError where a row is no sample."""
     verdict = Verdict.from_json(row["verdict"])
     task = task_of(row)
     return Sample(row["id"], row["env"], row["options"], task, row["response"], verdict)
@@ -164,5 +170,5 @@ def _line(change: dict[str, Any]) -> str:
     )
 
 
-def _kinds(changes: list[dict[str, Any]]) -> "Counter[tuple[str, str]]":
+def _kinds(changes: Sequence[dict[str, Any]]) -> "Counter[tuple[str, str]]":
     return Counter((x["then"]["outcome"], x["now"]["outcome"]) for x in changes)

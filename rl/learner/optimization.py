@@ -18,6 +18,7 @@ from rl.learner.frozen import FrozenPolicies
 from rl.learner.microbatch import MicroBatch, Share, plan, sequence_answers, sequence_lengths
 from rl.learner.ranks import Ranks
 from rl.learner.sequence_parallel import SequenceParallel
+from rl.learner.token_record import TokenRecord
 from rl.learner.value_learner import Lesson, OwnTrunk, SharedTrunk
 from rl.recipe.config import Recipe
 from rl.types import Update
@@ -77,10 +78,11 @@ class Optimization:
             share = share.with_advantages(lesson.advantages)
         sums = torch.zeros(8, dtype=torch.float64, device=self._ranks.device)
         maxima = torch.zeros(3, dtype=torch.float64, device=self._ranks.device)
+        tokens = TokenRecord(batch, self._recipe.record.tokens_per_step)
         with looking(self.engine) if self._rests(step) else nullcontext():
             for micro, last in share:
                 self.engine.set_gradient_accumulation_boundary(last)
-                self._accumulate(micro, share, lesson, step, sums, maxima)
+                self._accumulate(micro, share, lesson, step, sums, maxima, tokens)
         found, maxima_found = self._ranks.reduce(sums, maxima)
         loss, clipped, masked, kl, difference, entropy, *guided = found
         difference_max, ratio_max, prob_diff_max = maxima_found
@@ -117,6 +119,7 @@ class Optimization:
             entropy=entropy * per_token,
             optional=optional,
             critic=learned,
+            tokens=tokens.figures(self._ranks),
         )
 
     def _accumulate(
@@ -127,8 +130,9 @@ class Optimization:
         step: int,
         sums: Tensor,
         maxima: Tensor,
+        tokens: TokenRecord,
     ) -> None:
-        """One forward and backward pass; its figures are added to `sums` and `maxima` in place."""
+        """One forward and backward pass; its figures are added to the last three in place."""
         guides = self.frozen.guides(micro)
         rewarded = self.entropy_coef > 0
         values = None
@@ -157,6 +161,7 @@ class Optimization:
             self.engine.backward(loss * self._ranks.world_size, scale_wrt_gas=False)
         found = mismatch(logprobs.detach(), micro.rollout_logprobs, micro.loss_mask)
         if self._sharing.index == 0:  # the others of its group have the same figures
+            tokens.add(micro, logprobs.detach(), out.advantages)
             sums += torch.stack(
                 [
                     out.loss.detach(),

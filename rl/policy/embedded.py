@@ -21,7 +21,7 @@ SPECIAL = (PAD, END, *(f"<|{role}|>" for role in ROLES))
 WHOLE_WORDS = ("\\boxed{", "Answer: ")
 
 HEAD_DIM = 32  # the smallest that vLLM's attention on CPUs supports
-MAX_PARAMETERS = 1_000_000
+MAX_PARAMETERS = 3_000_000
 INITIALIZER_RANGE = 0.08  # learns the format in half the updates that the usual 0.02 takes
 
 CHAT_TEMPLATE = (

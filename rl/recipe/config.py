@@ -18,6 +18,7 @@ from rl.recipe.sections import (
     Engine,
     EnvSpec,
     Evaluation,
+    Record,
     Reward,
     Sft,
     Verify,
@@ -102,6 +103,9 @@ class Recipe(Section):
 
     alarms: Alarms = Alarms()
     """What stops a run or is said loudly."""
+
+    record: Record = Record()
+    """What is written down of every step."""
 
     accept_hackable: Name | None = None
     """Why to train although `assay attack` refuses an environment; it is shown and kept in

@@ -11,7 +11,7 @@ import yaml
 from rl.recipe.config import Recipe
 from rl.recipe.mistakes import Path_, RecipeError, Source, check, is_text, is_tree, may_be_null
 
-__all__ = ["RecipeError", "dump", "load_recipe", "read_resolved"]
+__all__ = ["RecipeError", "dump", "load_recipe", "make_recipe", "read_resolved", "read_value"]
 
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 NULLS = ("", "null", "~")
@@ -82,6 +82,21 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, profile: str) -> R
     if mistakes:
         raise RecipeError("\n".join(dict.fromkeys(mistakes)))
     return recipes[profile]
+
+
+def make_recipe(data: dict[str, Any], overrides: Sequence[str], origin: str) -> Recipe:
+    """A recipe that no file holds, with `key.path=value` overrides over it.
+
+    Args:
+        origin: what mistakes in `data` are said to be in.
+
+    Raises:
+        RecipeError: as for `load_recipe`.
+    """
+    wrong = [x for x in overrides if not x.partition("=")[0] or "=" not in x]
+    if wrong:
+        raise RecipeError(f"override {wrong[0]!r}: write it as key.path=value")
+    return check(_override(Source(data, {(): origin}), overrides))
 
 
 def read_resolved(path: Path) -> Recipe:
@@ -190,6 +205,15 @@ def _value(text: str, keys: Path_, place: str) -> Any:
     """YAML; but where the schema wants text, that text as it stands (1e3 may be a directory)."""
     if is_text(keys) and not text.startswith(("'", '"')):
         return None if text in NULLS and may_be_null(keys) else text
+    return read_value(text, place)
+
+
+def read_value(text: str, place: str) -> Any:
+    """A value from the command line, which is YAML as in a recipe.
+
+    Raises:
+        RecipeError: it is not; `place` says where it was written.
+    """
     try:
         return yaml.load(text, Loader=_Yaml)
     except (yaml.YAMLError, ValueError):

@@ -231,6 +231,9 @@ class Evaluation(Section):
     """Of sampling; 0 takes the most likely token every time, and allows one answer per problem;
     else at least 0.01."""
 
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of sampling: only the most likely tokens that together have this probability; 1: all."""
+
     envs: list[EnvSpec] | None = None
     """Environments to draw held-out tasks from; None: those trained on."""
 
@@ -261,6 +264,14 @@ class Checkpoint(Section):
 
     keep: Count = 2
     """So many of the newest stay, and the last one always."""
+
+
+class Record(Section):
+    """What is written down beside the figures of every step."""
+
+    tokens_per_step: Annotated[int, Field(ge=0)] = 4096
+    """Tokens of answers that samples.jsonl has with their log-probability, ratio and advantage, at
+    most so many per step and evaluation, for `assay report` to colour. 0: none."""
 
 
 class Alarms(Section):

@@ -30,11 +30,12 @@ T = TypeVar("T")
 
 
 class Sampling(NamedTuple):
-    """How to sample. Nothing else shapes the distribution: no top-p, top-k or penalties."""
+    """How to sample. Nothing else shapes the distribution: no top-k or penalties."""
 
     max_new_tokens: int
     temperature: float
     n: int  # answers per prompt
+    top_p: float = 1.0  # training never changes it; an evaluation may
 
 
 class Deadline:
@@ -336,6 +337,7 @@ def _parameters(sampling: Sampling, seed: int) -> dict[str, Any]:
         "n": sampling.n,
         "seed": seed,
         "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
         "max_tokens": sampling.max_new_tokens,
         "logprobs": 0,  # of the sampled token alone
         "detokenize": False,

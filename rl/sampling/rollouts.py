@@ -117,7 +117,7 @@ class Rollouts:
             return await engine.completions(prompt, seed, sampling, index, deadline, order)
 
         async def one(context: list[int], own_seed: int, most: int) -> Completion:
-            single = Sampling(most, sampling.temperature, n=1)
+            single = sampling._replace(max_new_tokens=most, n=1)
             [found] = await engine.completions(context, own_seed, single, index, deadline, order)
             return found
 

@@ -157,20 +157,22 @@ def test_the_evaluation_of_a_checkpoint_gives_the_number_of_the_run_and_leaves_i
     assert train(run_dir).returncode == 0
     written = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
 
-    process = assay(tmp_path, "eval", str(run_dir))
+    last = run_dir / "checkpoints" / "step-000005"
+    process = assay(tmp_path, "eval", str(last), "--recipe", str(run_dir / "recipe.yaml"))
     printed, _ = process.communicate(timeout=300)
     assert process.returncode == 0, printed
     (found,) = (tmp_path / "runs").glob("eval-run-*")
     assert printed.splitlines()[-1] == str(found)
-    again = json.loads((found / "summary.json").read_text())
-    assert again["avg_at_k"] == rows(run_dir, "evals.jsonl")[-1]["avg_at_k"]
+    again = json.loads((found / "step-000005" / "scores.json").read_text())
+    assert again["all"]["avg_at_k"] == rows(run_dir, "evals.jsonl")[-1]["avg_at_k"]
     assert written == {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
 
     (tmp_path / "tests").unlink()
     process = assay(tmp_path, "eval", str(run_dir), f"run_dir={tmp_path / 'second'}")
-    until(lambda: (tmp_path / "second/logs/rank-0.log").exists(), "the start of rank 0")
+    first = tmp_path / "second/run-step-000000"
+    until(lambda: (first / "logs/rank-0.log").exists(), "the start of rank 0")
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 130, printed
     assert printed.splitlines()[-1] == "interrupted: every process has ended"
-    assert processes_of(tmp_path / "second") == []
+    assert processes_of(first) == []

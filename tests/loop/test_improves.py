@@ -79,13 +79,15 @@ def coin(env: EnvSpec) -> dict[str, object]:
 def test_the_final_checkpoint_answers_alike_in_vllm_and_in_transformers(improved, tmp_path):
     done = subprocess.run(
         [
-            sys.executable, "-m", "rl", "eval", str(improved), f"run_dir={tmp_path / 'eval'}",
+            sys.executable, "-m", "rl", "eval", summary(improved)["checkpoint"],
+            "--recipe", str(improved / "recipe.yaml"), f"run_dir={tmp_path}",
             "evaluation.temperature=0", "evaluation.samples=1", "evaluation.problems=64",
         ],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    answers = rows(tmp_path / "eval", "samples.jsonl")
+    (evaluated,) = (path.parent for path in tmp_path.glob("*/answers.jsonl"))
+    answers = rows(evaluated, "answers.jsonl")
     assert len(answers) == 64
 
     from transformers import AutoModelForCausalLM, AutoTokenizer

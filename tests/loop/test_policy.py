@@ -228,9 +228,9 @@ def test_a_hub_model_without_a_network_is_one_sentence(tmp_path: Path, offline: 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cache")
-def test_more_than_a_million_parameters_are_refused() -> None:
+def test_more_than_three_million_parameters_are_refused() -> None:
     large = {"layers": 4, "hidden": 256, "heads": 4, "kv_heads": 4, "intermediate": 1024}
-    with pytest.raises(UserError, match=r"at most 1,000,000 are meant: lower embedded\.layers"):
+    with pytest.raises(UserError, match=r"at most 3,000,000 are meant: lower embedded\.layers"):
         make({**TINY, "embedded": large})
 
 

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from rl.cli import main
+from rl.cli import main, parse
 from rl.errors import UserError
 from rl.supervisor import free_ports
 
@@ -70,7 +70,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(capsys):
 
 def test_what_is_missing_is_the_recipe_alone(capsys):
     assert "the following arguments are required: recipe\n" in refusal(capsys, "train")
-    assert "the following arguments are required: model\n" in refusal(capsys, "eval")
+    assert "the following arguments are required: CHECKPOINT\n" in refusal(capsys, "eval")
 
 
 def test_the_version_is_shown(capsys):
@@ -81,8 +81,16 @@ def test_the_version_is_shown(capsys):
 
 
 def test_evaluating_a_bare_model_asks_for_the_recipe(capsys, tmp_path):
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("{}")
     assert main(["eval", str(tmp_path)]) == 1
     assert "--recipe recipes/math_grpo.yaml" in capsys.readouterr().err
+
+
+def test_models_and_overrides_of_an_evaluation_may_stand_anywhere():
+    found = parse(["eval", "a", "seed=1", "--env", "x:y=1", "b", "--quantized", "int4", "c=d"])
+    assert found.models == ["a", "seed=1", "b", "c=d"]
+    assert (found.env, found.quantized) == (["x:y=1"], ["int4"])
 
 
 def test_a_port_in_use_is_named():

@@ -27,7 +27,9 @@ def trained(tmp_path):
             "run_dir": str(run_dir),
         }
     )
-    (run_dir / "checkpoints" / "step-000002").mkdir(parents=True)
+    checkpoint = run_dir / "checkpoints" / "step-000002"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "manifest.json").write_text('{"files": {}}')
     (run_dir / "recipe.yaml").write_text(dump(recipe))
     summary = {"problems": 8, "samples": 2, "before": SCORES, "after": SCORES}
     (run_dir / "summary.json").write_text(json.dumps(summary))
@@ -75,7 +77,7 @@ def test_another_recipe_in_the_same_directory_is_refused_with_the_full_paths(
 def test_training_into_the_directory_of_an_evaluation_is_refused(trained, capsys, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text((trained / "recipe.yaml").read_text())
-    (trained / "summary.json").write_text(json.dumps({"model": "embedded", **SCORES}))
+    (trained / "settings.json").write_text("{}")
     assert main(["train", str(recipe)]) == 1
     assert "holds an evaluation, not a training run" in capsys.readouterr().err
 

@@ -191,7 +191,7 @@ def test_a_warm_start_is_shown_with_how_to_leave_it_out():
             {"evaluation": {"envs": [{"name": "dataset", "path": "a/b", "test_path": "./no"}]}},
             "'./no': no such file",
         ),
-        ({"embedded": {"layers": 16, "hidden": 512}}, "at most 1,000,000 are meant"),
+        ({"embedded": {"layers": 16, "hidden": 512}}, "at most 3,000,000 are meant"),
     ],
 )
 def test_what_is_not_here_is_said_before_anything_starts(changes, message):

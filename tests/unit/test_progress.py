@@ -44,6 +44,15 @@ def test_a_step_says_what_the_critic_knows_and_that_the_policy_is_frozen():
     assert "explains" not in line(explained_variance=float("nan")), "all answers were paid alike"
 
 
+def test_a_step_says_where_the_run_will_end_once_that_is_forecast():
+    def act(progress):
+        progress.forecast({"step": 13, "score": {"value": 0.95, "low": 0.9, "high": 0.97}})
+        progress.step(ROW)
+
+    assert "will end at 0.950 [0.900, 0.970]  left" in shown(False, act)
+    assert "will end" not in shown(False, lambda progress: progress.step(ROW))
+
+
 def test_a_terminal_shows_what_is_waited_for_and_until_when():
     def act(progress):
         progress.wait("rollout servers are starting", 600)

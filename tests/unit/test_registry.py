@@ -72,7 +72,7 @@ def test_an_environment_is_made_by_name_with_its_options() -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     assert "did you mean 'arithmetic'?" in mistakes("arithmetics", {})
-    assert "there are algebra, algorithms, arithmetic" in mistakes("zzz", {})
+    assert "algebra, algorithms, amc, arithmetic" in mistakes("zzz", {})
 
 
 def test_an_unknown_option_is_answered_with_the_nearest() -> None:

@@ -1,0 +1,1 @@
+"""Capability density: how much capability a parameter holds, against a reference family."""

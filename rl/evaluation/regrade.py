@@ -1,0 +1,113 @@
+"""`assay eval --regrade`: today's verifiers on stored answers, and what they see differently."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from envs.base import EnvError
+from rl.commands.audit import CHANGED, change_of, judged_again, print_changes, sample_of
+from rl.errors import UserError
+from rl.evaluation.store import ANSWERS, SETTINGS, Store, answers
+from rl.evaluation.table import Evaluated, show
+from rl.judging import verifier_pool
+from rl.progress import Progress
+from rl.recipe.config import Recipe
+from rl.recipe.load import read_resolved
+from rl.supervisor import locked
+from rl.types import Stop
+from verifiers.pool import VerifierStartError
+from verifiers.verdict import Outcome, Verdict
+
+LIST = "regrade.jsonl"
+
+Row = dict[str, Any]
+
+
+def regrade(directory: Path) -> int:
+    """Judge every stored answer of an evaluation again, and put today's verdicts in place.
+
+    A row whose verdict changes keeps the earlier ones under `verdicts_before`; regrade.jsonl lists
+    what changed this time. Exit code 0: nothing, 1: something.
+
+    Raises:
+        UserError: no evaluation, environments that are gone, or so many broken verdicts that it is
+            today's verifier that fails: then nothing is replaced.
+    """
+    found = [path.parent for path in sorted(directory.glob(f"*/{SETTINGS}"))]
+    if (directory / SETTINGS).exists():
+        found = [directory]
+    if not found:
+        raise UserError(
+            f"{directory} holds no evaluation: give the directory that `assay eval` printed last, "
+            "or one of those in it"
+        )
+    with Progress(0) as progress:
+        results = [_one(path, progress) for path in found]
+        scored = [evaluated for evaluated, _ in results if evaluated is not None]
+        if scored:
+            show(scored, progress)
+        progress.say(str(directory))
+    return CHANGED if any(changed for _, changed in results) else 0
+
+
+def _one(path: Path, progress: Progress) -> tuple[Evaluated | None, int]:
+    """The evaluation with today's verdicts, None where it is not complete; and how many changed."""
+    store = Store(path)
+    with locked(path):
+        settings = store.settings()
+        assert settings is not None
+        recipe = read_resolved(path / "recipe.yaml")
+        store.mend()
+        rows = list(store.rows())
+        progress.say(f"{path.name}: judging {len(rows):,} answers again")
+        try:
+            changes, counts = asyncio.run(_judge(rows, recipe, path / "logs" / "regrade.log"))
+        except (EnvError, VerifierStartError) as error:
+            raise UserError(f"{path} cannot be regraded: {error}") from error
+        _refuse_broken(changes, len(rows), recipe, path)
+        store.write_rows(LIST, changes)
+        print_changes(changes, counts)
+        found = answers(rows, settings)
+        if not store.complete:
+            store.write_rows(ANSWERS, rows)
+            progress.say("    it is not complete: the command that began it goes on with it")
+            return None, len(changes)
+        store.replace(rows)
+        store.finish(settings)
+        return Evaluated(path.name, path, settings, store.scores(), found), len(changes)
+
+
+async def _judge(rows: list[Row], recipe: Recipe, log: Path) -> tuple[list[Row], Counter[str]]:
+    """Put today's verdicts into the rows; what changed."""
+    counts: Counter[str] = Counter()
+    changes = []
+    sampled = [row for row in rows if row["stop"] != Stop.FAILED]
+    counts["skipped"] = len(rows) - len(sampled)
+    async with verifier_pool(recipe, log) as pool:
+        waiting = iter(sampled)
+        async for sample, now in judged_again(pool, map(sample_of, sampled)):
+            row = next(waiting)
+            counts["judged"] += 1
+            change = change_of(sample, now)
+            if change is not None:
+                changes.append(change)
+            if change is not None or now.answer != sample.then.answer:  # majority@k compares these
+                _put(row, now)
+    return changes, counts
+
+
+def _put(row: Row, now: Verdict) -> None:
+    row["verdicts_before"] = [*row.get("verdicts_before", []), row["verdict"]]
+    row["verdict"] = now.to_json()
+
+
+def _refuse_broken(changes: list[Row], total: int, recipe: Recipe, path: Path) -> None:
+    broken = [x for x in changes if x["now"]["outcome"] == Outcome.BROKEN]
+    allowed = recipe.alarms.broken_fraction
+    if len(broken) > allowed * total:
+        raise UserError(
+            f"{path}: today's verifier fails on {len(broken)} of {total} answers that had a "
+            f"verdict, for example: {broken[0]['now']['detail']}. Nothing was replaced; "
+            f"alarms.broken_fraction={allowed} is put up with"
+        )

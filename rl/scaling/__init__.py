@@ -1,0 +1,1 @@
+"""What a run will reach, before the compute is spent."""

@@ -1,0 +1,60 @@
+"""What `assay eval` makes of its words before anything is started."""
+
+import json
+
+import pytest
+
+from rl.cli import main
+from rl.evaluation.command import PROGRAM_DEADLINE_S, asked
+from rl.evaluation.settings import Draw
+from rl.hardware import Hardware
+
+CPU = Hardware(2, 8.0, (), "cpu")
+PROGRAM = {
+    "prompt": "def f(x):\n", "entry_point": "f", "task_id": "t/0",
+    "test": "def check(f):\n    assert f(1) == 1\n", "canonical_solution": "    return x\n",
+}  # fmt: skip
+
+
+@pytest.fixture
+def programs(tmp_path):
+    (tmp_path / "he.jsonl").write_text(json.dumps(PROGRAM) + "\n")
+    return f"humaneval:path={tmp_path}/he.jsonl"
+
+
+def test_programs_have_time_for_their_tests_unless_a_deadline_is_said(programs):
+    def deadline(env, *overrides):
+        return asked(["m"], None, [env], overrides, CPU)[0].verify.deadline_s
+
+    assert deadline(programs) == PROGRAM_DEADLINE_S
+    assert deadline("arithmetic") < PROGRAM_DEADLINE_S
+    assert deadline(programs, "verify.deadline_s=7") == 7
+
+
+def test_how_many_problems_of_a_benchmark_can_be_said(programs):
+    assert asked(["m"], None, [programs], [], CPU)[1] is Draw.ALL
+    assert asked(["m"], None, [programs], ["evaluation.problems=1"], CPU)[1] is Draw.EACH
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--env", "arithmetic:weight=0"], "weight"),
+        (["--env", "arithmetik"], "did you mean 'arithmetic'"),
+        (["--env", "arithmetic:digit=3"], "did you mean 'digits'"),
+        (["--env", "arithmetic", "model=x"], "an evaluation scores the model named before it"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_started(
+    words, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", "http://127.0.0.1:1/v1#m", *words]) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_judging_again_takes_no_models(capsys):
+    with pytest.raises(SystemExit):
+        main(["eval", "--regrade", "runs/x", "runs/y"])
+    assert "--regrade judges what is stored" in capsys.readouterr().err
