@@ -23,14 +23,14 @@ class RunningSum(Env):
     """Add every seventh number, no digit carried: `37 plus every 7th after 21 to 35=?`.
 
     The worked solution goes from the number before the first term to the last one. A step has the
-    term, the last term, a mark for each digit in which they are equal, and the sum so far plus the
-    term, digit by digit; the first one takes over what to begin with:
-    `21/35--:0+3=3,0+7=7,28/35--:3+2=5,7+8=5,35/35==:5+3=8,5+5=0,\\boxed{80}`. A step follows from
-    the one before it alone, so that whoever sees that can go on: an answer of any length can be
-    worked in a context that holds two steps. The question has the same length however many steps it
-    asks for, and with terms seven apart few of them show all there is to know about one. Every
-    step is equally long and what belongs together stands side by side, so that a small policy
-    learns it soon.
+    term, what the last term is ahead of it in each digit, and the sum so far plus the term, digit
+    by digit; the first one takes over what to begin with, the last one is ahead by nothing:
+    `21:3-2=1,5-1=4:0+3=3,0+7=7,28:3-2=1,5-8=7:3+2=5,7+8=5,35:3-3=0,5-5=0:5+3=8,5+5=0,\\boxed{80}`.
+    A step follows from the one before it alone, so that whoever sees that can go on: an answer of
+    any length can be worked in a context that holds two steps. The question has the same length
+    however many steps it asks for, and with terms seven apart few of them show all there is to know
+    about one. Every step is equally long and what belongs together stands side by side, so that a
+    small policy learns it soon.
     """
 
     steps: int = 20
@@ -103,10 +103,9 @@ def work(start: int, before: int, last: int, slip_at: int = 0, change: int = 0) 
     found = totals(start, passed, slip_at, change)
     text, total = "", 0
     for term, added, after in zip(passed, [start, *passed[1:]], found, strict=True):
-        columns = zip(_digits(total), _digits(added), _digits(after), strict=True)
-        sums = "".join(f"{a}+{b}={c}," for a, b, c in columns)
-        place = f"{_digits(term)}/{_digits(last)}{same_digits(term, last)}"
-        text, total = f"{text}{place}:{sums}", after
+        ahead = ",".join(f"{x}-{y}={(int(x) - int(y)) % 10}" for x, y in _columns(last, term))
+        sums = ",".join(f"{x}+{y}={z}" for x, y, z in _columns(total, added, after))
+        text, total = f"{text}{_digits(term)}:{ahead}:{sums},", after
     return f"{text}\\boxed{{{_digits(total)}}}"
 
 
@@ -114,11 +113,9 @@ def _digits(number: int) -> str:
     return f"{number:0{WIDTH}d}"
 
 
-def same_digits(left: int, right: int) -> str:
-    """`=` for each digit that is the same in both, else `-`."""
-    return "".join(
-        "=" if a == b else "-" for a, b in zip(_digits(left), _digits(right), strict=True)
-    )
+def _columns(*ns: int) -> list[tuple[str, ...]]:
+    """The digits that stand below each other, from the left."""
+    return list(zip(*map(_digits, ns), strict=True))
 
 
 def numbers(task: Task) -> tuple[int, int, int]:
