@@ -22,7 +22,7 @@ from rl.tasks import Tasks
 RECIPE = """\
 model: embedded
 embedded: {layers: 2, hidden: 32, heads: 1, kv_heads: 1, intermediate: 64, max_tokens: 128}
-envs: [{name: arithmetic, digits: 1, terms: 2}]
+envs: [{name: arithmetic, digits: 2, terms: 2}]
 sft: {demonstrations: 600, lr: 3e-3, batch_tokens: 512}
 rollout: {max_new_tokens: 24}
 evaluation: {problems: 8, samples: 4}
@@ -75,7 +75,7 @@ def test_a_family_of_other_tasks_gets_a_directory_of_its_own(made: Path) -> None
     with Progress(0) as progress, pytest.raises(UserError, match=r"differing: envs\.0\.terms\)"):
         make_family(
             made / "recipe.yaml",
-            ["envs=[{name: arithmetic, digits: 1, terms: 3}]"],
+            ["envs=[{name: arithmetic, digits: 2, terms: 3}]"],
             made / "family",
             progress,
             SIZES,
