@@ -50,6 +50,9 @@ class Ranks:
         self.rank = rank
         self.world_size = world_size
         self.deadline_s = deadline_s
+        names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+        self._environment_before = {name: os.environ.get(name) for name in names}
+        # DeepSpeed reads them.
         local = int(os.environ.setdefault("LOCAL_RANK", str(rank)))
         os.environ.update(RANK=str(rank), WORLD_SIZE=str(world_size))
         cuda = torch.cuda.is_available()
@@ -189,4 +192,10 @@ class Ranks:
             dist.all_reduce(tensor)
 
     def leave(self) -> None:
+        """End the process group; the environment is again what it was before."""
         dist.destroy_process_group()
+        for name, value in self._environment_before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,5 +1,7 @@
 """What samples.jsonl says of the tokens of an answer."""
 
+import os
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -137,8 +139,10 @@ def test_the_record_of_an_update_does_not_depend_on_its_micro_batches():
 
 def test_an_update_of_which_nothing_is_recorded_has_no_figures():
     batch = pack([[answer("1"), answer("2", right=False)]], RECIPE).batch
+    before = dict(os.environ)
     ranks = Ranks(0, 1, 60.0)
     try:
         assert TokenRecord(batch, 0).figures(ranks) is None
     finally:
         ranks.leave()
+    assert os.environ == before  # a launched rank is what accelerate would take this process for
