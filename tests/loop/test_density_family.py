@@ -22,7 +22,7 @@ from rl.tasks import Tasks
 RECIPE = """\
 model: embedded
 embedded: {layers: 2, hidden: 32, heads: 1, kv_heads: 1, intermediate: 64, max_tokens: 128}
-envs: [{name: arithmetic, digits: 1, terms: 2}]
+envs: [{name: arithmetic, digits: 2, terms: 2}]
 sft: {demonstrations: 600, lr: 3e-3, batch_tokens: 512}
 rollout: {max_new_tokens: 24}
 evaluation: {problems: 8, samples: 4}
@@ -75,7 +75,7 @@ def test_a_family_of_other_tasks_gets_a_directory_of_its_own(made: Path) -> None
     with Progress(0) as progress, pytest.raises(UserError, match=r"differing: envs\.0\.terms\)"):
         make_family(
             made / "recipe.yaml",
-            ["envs=[{name: arithmetic, digits: 1, terms: 3}]"],
+            ["envs=[{name: arithmetic, digits: 2, terms: 3}]"],
             made / "family",
             progress,
             SIZES,
@@ -91,7 +91,7 @@ def test_losses_and_answers_are_those_of_the_plain_distribution(made: Path) -> N
     tokenizer = AutoTokenizer.from_pretrained(policy, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32).eval()
     drawn = Tasks(recipe).held_out
-    found = losses(model, tokenizer, drawn, ["arithmetic"] * len(drawn))
+    loss = losses(model, tokenizer, drawn, ["arithmetic"] * len(drawn))
 
     total, count = 0.0, 0
     for d in drawn:
@@ -105,17 +105,18 @@ def test_losses_and_answers_are_those_of_the_plain_distribution(made: Path) -> N
         for at, token in enumerate(answer, start=len(prompt)):
             total -= float(logprobs[at - 1, token])
             count += 1
-    assert found == {"all": pytest.approx(total / count, rel=1e-4)}
+    assert loss == {"all": pytest.approx(total / count, rel=1e-4)}
 
     greedy = recipe.model_copy(
         update={
             "evaluation": recipe.evaluation.model_copy(update={"temperature": 0.0, "samples": 1})
         }
     )
-    for d, [(text, n)] in zip(drawn, sample(model, tokenizer, drawn, greedy), strict=True):
+    for d, [found] in zip(drawn, sample(model, tokenizer, drawn, greedy), strict=True):
         tokens = chat.encode(tokenizer, d.task)
         start = len(tokens)
         while len(tokens) - start < 24 and tokens[-1] != tokenizer.eos_token_id:
             with torch.inference_mode():
                 tokens.append(int(model(torch.tensor([tokens])).logits[0, -1].argmax()))
-        assert (text, n) == (chat.decode(tokenizer, tokens[start:]), len(tokens) - start)
+        text, ended = chat.decode(tokenizer, tokens[start:]), tokens[-1] == tokenizer.eos_token_id
+        assert found == (text, len(tokens) - start, not ended)
