@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 
-from rl.density import command as density
+from rl.density.arguments import DENSITY, density_arguments
 from rl.scaling.arguments import SCALING, scaling_arguments
 
 TRAIN = """\
@@ -201,7 +201,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
             return scaling(arguments)
         case "density":
-            return density.run(arguments)
+            from rl.density.command import density
+
+            return density(arguments)
         case "new-env":
             from rl.commands.new_env import new_env
 
@@ -348,7 +350,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     _simulate_arguments(simulate)
 
     scaling_arguments(command("scaling", "forecast what more compute will bring", SCALING))
-    density.add_words(command("density", "how much capability a parameter holds", density.TEXT))
+    density_arguments(command("density", "how much capability a parameter holds", DENSITY))
 
     new_env = command("new-env", "write a new environment to start from", NEW_ENV)
     new_env.add_argument("name", help="lower-case letters, digits and underscores")

@@ -24,6 +24,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def print_table(table: Table) -> None:
+    """For people; a line that does not fit goes on in the next."""
+    Console(highlight=False, soft_wrap=True).print(table)
+
+
 class Progress:
     """Shows steps, waits and warnings. Close it, or use it as a context manager."""
 

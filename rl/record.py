@@ -84,15 +84,36 @@ class RunDirectory:
         )
 
     def rows(self, name: str) -> list[dict[str, Any]]:
+        """Rows of a JSON-lines file, without one that is being written; none without a file."""
         file = self.path / name
         if not file.exists():
             return []
         with file.open(encoding="utf-8") as lines:  # splitlines() would also split at U+2028
-            return [json.loads(line) for line in lines]
+            return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def evaluation(self, step: int) -> dict[str, Any] | None:
         """The row of the evaluation after `step`, if there was one."""
         return next((row for row in self.rows("evals.jsonl") if row["step"] == step), None)
+
+    def n_parameters(self) -> int:
+        """Of the run's policy, as whoever made or found it counted them.
+
+        Raises:
+            UserError: that is not known.
+        """
+        try:
+            found = self.read_json("policy.json")["n_parameters"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path / 'policy.json'} does not say how many parameters the policy has "
+                f"({error!r})"
+            ) from error
+        if not isinstance(found, int) or found < 1:
+            raise UserError(
+                f"{self.path / 'policy.json'}: n_parameters is {found!r}, and must be a number of "
+                "at least 1"
+            )
+        return found
 
     def read_json(self, name: str) -> Any:
         return json.loads((self.path / name).read_text(encoding="utf-8"))

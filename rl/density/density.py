@@ -14,9 +14,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from rl.density.fit import Reference, Z
+from rl.density.fit import Reference
 from rl.density.law import Span
-from rl.evaluation.statistics import Estimate
+from rl.evaluation.statistics import NORMAL, Estimate
 
 FULL_BITS = 16  # of a weight that is not quantised, whatever it is computed in
 BITS = {None: FULL_BITS, "int8": 8, "int4": 4}  # by eval's variant; nominal
@@ -161,7 +161,7 @@ def effective_size(reference: Reference, scored: Scored) -> Draws:
     value, low, high = scored.score
     seed = crc32(f"{scored.name}/{scored.env}/{scored.step}/{scored.variant}".encode())
     z = np.random.default_rng(seed).standard_normal(len(reference.replicates))
-    scores = np.clip(value + z * np.where(z < 0, value - low, high - value) / Z, 0, 1)
+    scores = np.clip(value + z * np.where(z < 0, value - low, high - value) / NORMAL, 0, 1)
     spans = [
         curve.effective_size(float(score))
         for curve, score in zip(reference.replicates, scores, strict=True)

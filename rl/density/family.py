@@ -144,21 +144,24 @@ def read_member(directory: Path, name: str) -> dict[str, Member]:
     }
 
 
-def check_same_tasks(table: Path, recipe_file: Path) -> None:
-    """Raises UserError where a run is evaluated otherwise than the family beside `table` was.
+def check_same_tasks(table: Path, where: Path) -> None:
+    """Raises UserError where a run or an evaluation was asked otherwise than the family beside
+    `table` was.
 
-    A table that no family lies beside is not looked at: it is its owner's who knows.
+    A table that no family lies beside is not looked at: it is its owner's who knows. Nor are CSV
+    files, which do not say what was asked.
     """
     of_family = sorted(table.parent.glob("*/recipe.yaml"))
-    if not of_family or not recipe_file.exists():
+    if not of_family:
         return
-    family, run = read_resolved(of_family[0]), read_resolved(recipe_file)
-    if differing := list(differing_keys(_evaluated(family), _evaluated(run))):
-        raise UserError(
-            f"{recipe_file.parent} and the family of {table} were not asked the same (differing: "
-            f"{', '.join(differing)}): make a family for it with assay density family "
-            f"{recipe_file} --out DIR"
-        )
+    family = _evaluated(read_resolved(of_family[0]))
+    for file in sorted([*where.glob("recipe.yaml"), *where.glob("*/recipe.yaml")]):
+        if differing := list(differing_keys(family, _evaluated(read_resolved(file)))):
+            raise UserError(
+                f"{file.parent} and the family of {table} were not asked the same (differing: "
+                f"{', '.join(differing)}): make a family for it with assay density family {file} "
+                "--out DIR"
+            )
 
 
 def _evaluated(recipe: Recipe) -> dict[str, object]:
@@ -167,6 +170,7 @@ def _evaluated(recipe: Recipe) -> dict[str, object]:
     return {
         "envs": [spec.model_dump(mode="json") for spec in specs],
         "evaluation.temperature": recipe.evaluation.temperature,
+        "evaluation.top_p": recipe.evaluation.top_p,
         "evaluation.problems": recipe.evaluation.problems,
         "rollout.max_new_tokens": recipe.rollout.max_new_tokens,
     }

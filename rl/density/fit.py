@@ -1,25 +1,21 @@
 """Fits the laws of a reference family to its table, with a bootstrap for what is not certain.
 
-The only door to scipy of this package.
+Given two of its parameters each law is linear in the other two: `least` searches for the former.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from rl.density.law import Curve, LogSize, LossLaw, ScoreLaw
-from rl.evaluation.statistics import Estimate
-
-Floats = NDArray[np.float64]
+from rl.evaluation.statistics import NORMAL, Estimate, t_quantile
+from rl.least import Floats, least
 
 FEWEST_SIZES = 5  # the score law has four parameters
 REPLICATES = 200
-Z = 1.959964  # of a 95 % interval
-FIRST_GRID, GRID, ROUNDS = 41, 13, 9  # points along each axis, and how often it is made finer
+POINTS = 21  # of the first grid, along each axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +138,7 @@ def _table(members: Sequence[Member], tokens: float | None) -> _Table:
         of_scores=[lossy.index(m) for m, _ in scored] if lossy else [],
         sizes=np.array([m.parameters for m, _ in scored], float),
         scores=np.array([score.value for _, score in scored]),
-        deviations=np.array([(score.high - score.low) / (2 * Z) for _, score in scored]),
+        deviations=np.array([(score.high - score.low) / (2 * NORMAL) for _, score in scored]),
         d0=d0,
     )
 
@@ -175,8 +171,6 @@ def _deviation(residuals: Floats, n_parameters: int) -> float:
 def fit_loss_law(sizes: Floats, tokens: Floats, losses: Floats) -> LossLaw:
     """Least squares of the relative error of L. Where all D are one, beta is 0 and b the floor.
 
-    Given alpha and beta the law is linear in a and b, so those two alone are searched for.
-
     Args:
         sizes, tokens, losses: [n] each.
 
@@ -193,11 +187,11 @@ def fit_loss_law(sizes: Floats, tokens: Floats, losses: Floats) -> LossLaw:
         alpha, beta = exponents[:, :1], exponents[:, 1:]
         return np.exp(-alpha * n) / losses, np.exp(-beta * d) / losses
 
-    def error(exponents: Floats) -> Floats:
-        return _two_coefficients(*terms(exponents), np.ones_like(losses), inf)[2]
+    def error(cells: Floats) -> Floats:
+        return _two_coefficients(*terms(cells[0]), np.ones_like(losses), inf)[2][None]
 
-    most_beta = 5.0 if len(set(tokens)) > 1 else 0.0
-    best = _search(error, (1e-3, 0.0), (5.0, most_beta))
+    most_beta, points = (5.0, POINTS) if len(set(tokens)) > 1 else (0.0, 1)
+    best = least(error, (1e-3, 0.0), (5.0, most_beta), (POINTS, points))
     a, b, _ = _two_coefficients(*terms(best), np.ones_like(losses), inf)
     alpha, beta = map(float, best[0])
     return LossLaw(float(a[0]) * n0**alpha, alpha, float(b[0]) * d0**beta, beta)
@@ -205,8 +199,6 @@ def fit_loss_law(sizes: Floats, tokens: Floats, losses: Floats) -> LossLaw:
 
 def fit_score_law(losses: Floats, scores: Floats) -> ScoreLaw:
     """Least squares of S, with c >= 0, d >= 0, c + d <= 1 and gamma < 0.
-
-    Given gamma and l the law is linear in c and d, so those two alone are searched for.
 
     Args:
         losses, scores: [n] each; not all losses are one.
@@ -219,10 +211,10 @@ def fit_score_law(losses: Floats, scores: Floats) -> ScoreLaw:
         share = 1 / (1 + np.exp(np.clip(x, -500, 500)))
         return share, np.ones_like(share)
 
-    def error(shape: Floats) -> Floats:
-        return _two_coefficients(*terms(shape), scores, 1.0)[2]
+    def error(cells: Floats) -> Floats:
+        return _two_coefficients(*terms(cells[0]), scores, 1.0)[2][None]
 
-    best = _search(error, (np.log(0.1), -5.0), (np.log(100.0), 6.0))
+    best = least(error, (np.log(0.1), -5.0), (np.log(100.0), 6.0), (POINTS, POINTS))
     c, d, _ = _two_coefficients(*terms(best), scores, 1.0)
     steepness, middle = map(float, best[0])
     return ScoreLaw(float(c[0]), -float(np.exp(steepness)) / span, low + middle * span, float(d[0]))
@@ -261,31 +253,6 @@ def _two_coefficients(
     return ps[best, rows], qs[best, rows], errors[best, rows]
 
 
-def _search(
-    error: Callable[[Floats], Floats], low: tuple[float, float], high: tuple[float, float]
-) -> Floats:
-    """Where a function of two numbers is least: a grid, and finer ones around what is best so far,
-    which may lead out of the last one.
-
-    Args:
-        error: [m, 2] to [m].
-
-    Returns:
-        [1, 2].
-    """
-    lowest, highest = np.array(low), np.array(high)
-    centre, half = (lowest + highest) / 2, (highest - lowest) / 2
-    for points in (FIRST_GRID, *[GRID] * ROUNDS):
-        axes = [
-            np.unique(np.clip(np.linspace(c - h, c + h, points), x, y))
-            for c, h, x, y in zip(centre, half, lowest, highest, strict=True)
-        ]
-        grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
-        centre = grid[error(grid).argmin()]
-        half = half * 4 / (points - 1)  # two steps of this grid
-    return centre[None]
-
-
 def fit_line(x: Floats, y: Floats) -> tuple[float, float, float]:
     """Least squares of y = slope x + intercept.
 
@@ -301,5 +268,5 @@ def fit_line(x: Floats, y: Floats) -> tuple[float, float, float]:
     slope = float((centred * y).sum() / (centred**2).sum())
     intercept = float(y.mean() - slope * x.mean())
     variance = ((y - slope * x - intercept) ** 2).sum() / (len(x) - 2)
-    half = stdtrit(len(x) - 2, 0.975) * np.sqrt(variance / (centred**2).sum())
+    half = t_quantile(len(x) - 2) * np.sqrt(variance / (centred**2).sum())
     return slope, intercept, float(half)

@@ -11,13 +11,11 @@ import asyncio
 import json
 import sys
 import time
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from math import fsum
 from pathlib import Path
 from random import Random
-from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -28,7 +26,8 @@ from envs.registry import job, make_env
 from rl import chat
 from rl.density.table import ALL
 from rl.errors import UserError
-from rl.evaluation.statistics import Estimate, mean_over_problems
+from rl.evaluation.scores import Answer, Scores, scores
+from rl.evaluation.settings import env_labels, label_key
 from rl.policy.sft import Demonstration, demonstrations, tokenise
 from rl.recipe.config import Recipe
 from rl.recipe.load import read_resolved
@@ -42,6 +41,12 @@ ROWS = 256  # sequences that are computed together
 REPORT_EVERY_S = 5.0
 
 
+class Sampled(NamedTuple):
+    text: str
+    tokens: int
+    truncated: bool  # the token budget ran out
+
+
 def measure(recipe: Recipe, model_dir: Path, log: Path) -> dict[str, Any]:
     """Everything that the family's table says of one member.
 
@@ -52,30 +57,54 @@ def measure(recipe: Recipe, model_dir: Path, log: Path) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(model_dir, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32).eval()
     drawn = Tasks(recipe).held_out
-    names = env_names(drawn)
+    labels = env_labels((d.env, d.options) for d in drawn)
+    names = [labels[label_key(d.env, d.options)] for d in drawn]
     _say("loss of held-out worked solutions")
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for name, loss in losses(model, tokenizer, drawn, names).items():
-        found[name]["loss"] = loss
-    answers = sample(model, tokenizer, drawn, recipe)
-    verdicts = asyncio.run(judged(drawn, [[text for text, _ in a] for a in answers], recipe, log))
-    lengths = [fmean(n for _, n in of_task) for of_task in answers]
-    for name, of_env in _by_name(names, range(len(drawn))):
-        found[name]["mean_tokens"] = fmean(lengths[i] for i in of_env)
-        found[name]["score"] = _score([verdicts[i] for i in of_env])._asdict()
+    by_loss = losses(model, tokenizer, drawn, names)
+    sampled = sample(model, tokenizer, drawn, recipe)
+    verdicts = asyncio.run(judged(drawn, sampled, recipe, log))
+    answers = [
+        [_answer(name, d, *pair) for pair in zip(own, theirs, strict=True)]
+        for name, d, own, theirs in zip(names, drawn, sampled, verdicts, strict=True)
+    ]
+    by_env = {}
+    for name, of_env in _by_name(names, answers):
+        found = _scores(name, [answer for of_task in of_env for answer in of_task], verdicts)
+        by_env[name] = {
+            "loss": by_loss[name],
+            "score": found.avg_at_k._asdict(),
+            "mean_tokens": found.mean_tokens.value,
+        }
     return {
         "tokens": trained_tokens(tokenizer, recipe),
         "problems": len(drawn),
         "samples": recipe.evaluation.samples,
-        "by_env": dict(found),
+        "by_env": by_env,
     }
 
 
-def env_names(drawn: Sequence[Drawn]) -> list[str]:
-    """Of each task's environment: its name, with its options where two share the name."""
-    kinds = [(d.env, json.dumps(d.options)) for d in drawn]
-    shared = Counter(name for name, _ in set(kinds))
-    return [name if shared[name] == 1 else f"{name} {options}" for name, options in kinds]
+def _answer(env: str, drawn: Drawn, sampled: Sampled, verdict: Verdict) -> Answer:
+    return Answer(
+        env=env,
+        problem=drawn.task.key,
+        family=drawn.family,
+        outcome=verdict.outcome,
+        score=verdict.score,
+        answer=verdict.answer,
+        tokens=sampled.tokens,
+        truncated=sampled.truncated,
+    )
+
+
+def _scores(name: str, answers: Sequence[Answer], verdicts: Sequence[Sequence[Verdict]]) -> Scores:
+    """Those of `assay eval`. Raises UserError where every verdict is broken."""
+    try:
+        return scores(answers)
+    except ValueError as error:
+        details = [v.detail for own in verdicts for v in own if v.outcome is Outcome.BROKEN]
+        raise UserError(
+            f"the verifier failed on every answer ({name}), and so there is no score: {details[0]}"
+        ) from error
 
 
 def _by_name(names: Sequence[str], values: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
@@ -132,14 +161,15 @@ def _mask(rows: Sequence[dict[str, Any]]) -> torch.Tensor:
 @torch.inference_mode()
 def sample(
     model: Any, tokenizer: Any, drawn: Sequence[Drawn], recipe: Recipe
-) -> list[list[tuple[str, int]]]:
-    """`evaluation.samples` answers to every task, each with its tokens, as runs are evaluated:
-    the plain distribution at evaluation.temperature, nothing cut from it."""
+) -> list[list[Sampled]]:
+    """`evaluation.samples` answers to every task, from the distribution that runs are evaluated
+    with: evaluation.temperature and top_p, and nothing else cut from it."""
     torch.manual_seed(recipe.seed)
     k, temperature = recipe.evaluation.samples, recipe.evaluation.temperature
-    plain = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+    top_p = recipe.evaluation.top_p
+    shape = {"temperature": temperature, "top_k": 0, "top_p": top_p} if temperature else {}
     prompts = [chat.encode(tokenizer, d.task) for d in drawn]
-    found: list[list[tuple[str, int]]] = [[] for _ in drawn]
+    found: list[list[Sampled]] = [[] for _ in drawn]
     order = sorted(range(len(drawn)), key=lambda i: len(prompts[i]))  # less padding
     turns = [i for i in order for _ in range(k)]
     said_at = 0.0
@@ -155,17 +185,17 @@ def sample(
             max_new_tokens=recipe.rollout.max_new_tokens,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
-            **plain,
+            **shape,
         )[:, given["input_ids"].shape[1] :].tolist()
         for i, tokens in zip(part, out, strict=True):
             ends = tokenizer.eos_token_id in tokens  # behind the end stands padding
             kept = tokens[: tokens.index(tokenizer.eos_token_id) + 1] if ends else tokens
-            found[i].append((chat.decode(tokenizer, kept), len(kept)))
+            found[i].append(Sampled(chat.decode(tokenizer, kept), len(kept), not ends))
     return found
 
 
 async def judged(
-    drawn: Sequence[Drawn], answers: Sequence[Sequence[str]], recipe: Recipe, log: Path
+    drawn: Sequence[Drawn], answers: Sequence[Sequence[Sampled]], recipe: Recipe, log: Path
 ) -> list[list[Verdict]]:
     """A verdict for every answer; the deadline of each is the pool's."""
     specs: list[EnvSpec] = [*recipe.envs, *(recipe.evaluation.envs or [])]
@@ -181,22 +211,9 @@ async def judged(
             if at % 100 == 0:
                 _say(f"judging: {at:,} of {len(drawn):,} tasks")
             control = job(d.env, d.options, d.task, d.solution or "") if d.solution else None
-            jobs = [job(d.env, d.options, d.task, text) for text in own]
+            jobs = [job(d.env, d.options, d.task, answer.text) for answer in own]
             found.append(list(await asyncio.gather(*(pool.verify(one, control) for one in jobs))))
     return found
-
-
-def _score(verdicts: Sequence[Sequence[Verdict]]) -> Estimate:
-    """avg@k; broken verdicts count neither way.
-
-    Raises:
-        UserError: there is no other.
-    """
-    kept = [[v.score for v in own if v.outcome is not Outcome.BROKEN] for own in verdicts]
-    if not any(kept):
-        detail = verdicts[0][0].detail
-        raise UserError(f"the verifier failed on every answer, and so there is no score: {detail}")
-    return mean_over_problems([fmean(own) for own in kept if own])
 
 
 def _say(line: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 from rl.density.density import BITS, Scored
 from rl.density.table import ALL, read_rows
 from rl.errors import UserError
+from rl.evaluation.settings import env_labels, label_key
 from rl.evaluation.statistics import Estimate
 from rl.policy.model_files import count_parameters
+from rl.record import RunDirectory
 
 STEP = re.compile(r"-?step-\d+.*")
 
@@ -44,11 +45,10 @@ def read_scored(where: Path) -> list[Scored]:
 
 
 def _of_run(run_dir: Path) -> Iterator[Scored]:
-    parameters = json.loads((run_dir / "policy.json").read_text())["n_parameters"]
-    with (run_dir / "evals.jsonl").open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    run = RunDirectory(run_dir)
+    parameters = run.n_parameters()
     lengths = _mean_tokens(run_dir / "samples.jsonl")
-    for row in rows:
+    for row in run.rows("evals.jsonl"):
         for env, score in {ALL: row["avg_at_k"], **row["avg_by_env"]}.items():
             tokens = row["mean_tokens"] if env == ALL else lengths.get((row["step"], env))
             yield Scored(run_dir.name, env, parameters, _estimate(score), tokens, row["step"])
@@ -56,24 +56,23 @@ def _of_run(run_dir: Path) -> Iterator[Scored]:
 
 def _mean_tokens(samples: Path) -> dict[tuple[int, str], float]:
     """Tokens per answer of a run's evaluations, by step and kind of task; empty without answers."""
-    counted: dict[tuple[int, str, str], list[int]] = {}
+    counted: dict[tuple[int, str], list[int]] = {}
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {}
     if not samples.exists():
         return {}
-    with samples.open(encoding="utf-8") as lines:
+    with samples.open(encoding="utf-8") as lines:  # one by one: there may be millions
         for line in lines:
             if not line.endswith("\n"):
                 break  # the run is writing it, or was killed then
             row = json.loads(line)
             if row["split"] == "test":
-                key = row["step"], row["env"], json.dumps(row["options"], sort_keys=True)
-                found = counted.setdefault(key, [0, 0])
+                key = label_key(row["env"], row["options"])
+                kinds[key] = row["env"], row["options"]
+                found = counted.setdefault((row["step"], key), [0, 0])
                 found[0] += row["response_tokens"]
                 found[1] += 1
-    shared = Counter(name for name, _ in {(env, options) for _, env, options in counted})
-    return {
-        (step, env if shared[env] == 1 else f"{env} {options}"): total / n
-        for (step, env, options), (total, n) in counted.items()
-    }
+    labels = env_labels(kinds.values())
+    return {(step, labels[key]): total / n for (step, key), (total, n) in counted.items()}
 
 
 def _of_evaluation(directory: Path) -> Iterator[Scored]:

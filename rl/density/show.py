@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from math import inf
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from rl.density.density import Density, Quantity
@@ -13,7 +12,7 @@ from rl.density.law import LossLaw
 from rl.density.plot import label, short
 from rl.density.report import changes
 from rl.density.trend import Trend
-from rl.progress import printable
+from rl.progress import print_table, printable
 
 OPEN = "open: the family ends there, and says nothing about what lies beyond"
 
@@ -38,7 +37,7 @@ def print_curves(found: dict[str, Reference], without: dict[str, str]) -> None:
             _interval(law.c + law.d, [x.c + x.d for x in laws]),
             f"{curve.score(curve.smallest):.3f} to {curve.score(curve.largest):.3f}",
         )
-    _print(table)
+    print_table(table)
     _print_without(without)
 
 
@@ -71,7 +70,7 @@ def print_densities(found: Sequence[Density], without: dict[str, str]) -> None:
             _ratio(d.in_use.quantity()) if d.in_use else "?",
         ]
         table.add_row(*cells, *([_ratio(d.by_bits.quantity())] if quantised else []))
-    _print(table)
+    print_table(table)
     _print_without(without)
     shown = [d.size.quantity() for d in found]
     if any(q.low == 0 or q.high == inf for q in shown):
@@ -100,7 +99,3 @@ def print_trend(trend: Trend, points: int, left_out: int) -> None:
         return
     end = f"{high:.4g}" if high < inf else "no end (it may as well not grow)"
     print(f"density doubles every {value:.4g} days, 95 % interval {low:.4g} to {end}")
-
-
-def _print(table: Table) -> None:
-    Console(highlight=False, soft_wrap=True).print(table)

@@ -9,15 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rl.least import least
+
 Array = np.ndarray
 
 # Midpoints up to so many times below the least and above the most compute of the points.
 MIDPOINT_REACH = 1e4
 EXPONENTS = (0.05, 12.0)
 TINY = 1e-300  # against division by zero
-COARSE = (81, 41)  # midpoints x exponents of the first grid
-FINE = 5  # of each of the finer ones, which lie around the best cell so far
-HALVINGS = 12  # of a cell, which is then .005 % of a midpoint wide
+# Points of the first grids.
+MIDPOINTS, N_EXPONENTS, POWERS = 81, 41, 161
 
 
 class Sigmoid(NamedTuple):
@@ -86,17 +87,12 @@ def fit_sigmoid(
 
     logs = np.log(compute)
     reach = np.log(MIDPOINT_REACH)
-    lows = np.array([logs.min() - reach, np.log(EXPONENTS[0])])
-    highs = np.array([logs.max() + reach, np.log(EXPONENTS[1])])
-    grid = _grid(lows, highs, COARSE)  # [cells, 2]
-    best = grid[fitted(_shares(grid, logs))[1].argmin(-1)]  # [copies, 2]
-    cell = (highs - lows) / (np.array(COARSE) - 1)
-    around = _grid(-np.ones(2), np.ones(2), (FINE, FINE))
-    for _ in range(HALVINGS):
-        finer = np.clip(best[:, None] + around * cell, lows, highs)  # [copies, cells, 2]
-        squares = fitted(_shares(finer, logs))[1]
-        best = np.take_along_axis(finer, squares.argmin(-1)[:, None, None], axis=1)[:, 0]
-        cell = cell / 2
+    best = least(
+        lambda cells: fitted(_shares(cells, logs))[1],
+        (logs.min() - reach, np.log(EXPONENTS[0])),
+        (logs.max() + reach, np.log(EXPONENTS[1])),
+        (MIDPOINTS, N_EXPONENTS),
+    )
     rise = fitted(_shares(best[:, None], logs))[0][:, 0]
     return Sigmoid(start, start + rise, np.exp(best[:, 0]), np.exp(best[:, 1]))
 
@@ -109,28 +105,18 @@ def fit_power_law(compute: Array, scores: Array) -> PowerLaw:
     """
     unit = float(np.exp(np.log(compute).mean()))
     logs = np.log(compute / unit)
-    low, high = np.log(0.01), np.log(EXPONENTS[1])
-    best = np.full(len(scores), (low + high) / 2)
-    width = (high - low) / 2
-    offsets = np.linspace(-1, 1, 41)
-    fitted = _linear(scores, np.zeros((len(scores), 1, len(logs))))
-    for _ in range(HALVINGS):
-        tried = np.clip(best[:, None] + offsets * width, low, high)  # [copies, cells]
-        powers = np.exp(-np.exp(tried)[..., None] * logs)  # [copies, cells, n]
-        asymptote, gap = _linear(scores, powers)
-        off = scores[:, None] - asymptote[..., None] + gap[..., None] * powers
-        chosen = (off**2).sum(-1).argmin(-1)[:, None]
-        best, *fitted = (
-            np.take_along_axis(x, chosen, axis=1)[:, 0] for x in (tried, asymptote, gap)
-        )
-        width /= 4
-    return PowerLaw(fitted[0], fitted[1], np.exp(best), unit)
 
+    def powers(cells: Array) -> Array:
+        return np.exp(-np.exp(cells) * logs)  # [..., cells, n]
 
-def _grid(lows: Array, highs: Array, sizes: tuple[int, int]) -> Array:
-    """All pairs of evenly spaced values: [sizes[0] * sizes[1], 2]."""
-    axes = [np.linspace(*ends) for ends in zip(lows, highs, sizes, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    def squares(cells: Array) -> Array:
+        asymptote, gap = _linear(scores, powers(cells))
+        off = scores[:, None] - asymptote[..., None] + gap[..., None] * powers(cells)
+        return (off**2).sum(-1)
+
+    best = least(squares, (np.log(0.01),), (np.log(EXPONENTS[1]),), (POWERS,))
+    asymptote, gap = _linear(scores, powers(best[:, None]))
+    return PowerLaw(asymptote[:, 0], gap[:, 0], np.exp(best[:, 0]), unit)
 
 
 def _shares(parameters: Array, logs: Array) -> Array:

@@ -8,27 +8,29 @@ starts at that policy's score.
 """
 
 import argparse
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rich.table import Table
 
 from rl.errors import UserError
-from rl.evaluation.statistics import Estimate
+from rl.evaluation.statistics import NORMAL, Estimate
 from rl.hardware import Hardware, find_hardware
 from rl.launch import run_directory, train
 from rl.plan import make_plan, n_parameters
+from rl.progress import print_table
 from rl.recipe.config import Recipe
 from rl.recipe.load import load_recipe
 from rl.record import RunDirectory
 from rl.scaling.curves import fit_power_law, fit_sigmoid
 from rl.scaling.forecast import COPIES, estimate
 
+PLAN = "plan.json"
 FEWEST = 3  # small runs: two parameters, and a scatter
 FREE_CEILING = 5
-DEVIATIONS = 2 * 1.959964  # standard deviations in the width of a 95 % interval
+DEVIATIONS = 2 * NORMAL  # standard deviations in the width of a 95 % interval
 
 
 class Rung(NamedTuple):
@@ -93,7 +95,9 @@ def plan_command(arguments: argparse.Namespace) -> int:
     predictions = [predict(rungs, outcomes, target) for target in targets]
     for target, prediction in zip(targets, predictions, strict=True):
         _write(rungs, outcomes, target, prediction, None)
-    print("\n".join(_table(rungs, outcomes, targets, predictions)), flush=True)
+    print_table(_table(rungs, outcomes, targets, predictions))
+    for target in targets:
+        print(target.run_dir / PLAN, flush=True)
     for target, prediction in zip(targets, predictions, strict=True):
         if not arguments.check:
             continue
@@ -151,7 +155,7 @@ def _train(path: Path, shared: Sequence[str], rung: Rung) -> int:
 
 def read_outcome(run_dir: Path) -> Outcome:
     """Scores of a finished run before and after."""
-    summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
+    summary = RunDirectory(run_dir).read_json("summary.json")
     return Outcome(*(Estimate(**summary[when]["avg_at_k"]) for when in ("before", "after")))
 
 
@@ -194,7 +198,7 @@ def _write(
     target.run_dir.mkdir(parents=True, exist_ok=True)
     after = outcome and outcome.after
     RunDirectory(target.run_dir).write_json(
-        "plan.json",
+        PLAN,
         {
             "rungs": [
                 _row(rung) | {"before": o.before._asdict(), "after": o.after._asdict()}
@@ -227,16 +231,16 @@ def _table(
     outcomes: Sequence[Outcome],
     targets: Sequence[Rung],
     predictions: Sequence[Prediction],
-) -> Iterator[str]:
-    yield "| parameters | answers | before | after | predicted | power law |"
-    yield "|---:|---:|---|---|---|---|"
-    for rung, outcome in zip(rungs, outcomes, strict=True):
-        before, after = outcome
-        yield f"| {rung.parameters:,} | {rung.answers:,} | {before} | {after} | | |"
+) -> Table:
+    table = Table(title="Small to large, 95 % intervals")
+    for column in ("parameters", "answers", "before", "after", "predicted", "power law"):
+        table.add_column(column, justify="right")
+    for rung, (before, after) in zip(rungs, outcomes, strict=True):
+        table.add_row(f"{rung.parameters:,}", f"{rung.answers:,}", str(before), str(after))
     for target, found in zip(targets, predictions, strict=True):
-        row = f"| {target.parameters:,} | {target.answers:,} | | | {found.score} |"
-        yield f"{row} {found.power_law:.3f} |"
-    yield from (f"{target.run_dir / 'plan.json'}" for target in targets)
+        size, law = f"{target.parameters:,}", f"{found.power_law:.3f}"
+        table.add_row(size, f"{target.answers:,}", "", "", str(found.score), law)
+    return table
 
 
 def _checked(target: Rung, prediction: Prediction, outcome: Outcome) -> str:

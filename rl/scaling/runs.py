@@ -8,7 +8,6 @@ out, and all experts are counted. It is the same on every machine. `seconds`: wa
 learning and publishing; times your accelerators it is what a run costs.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -52,14 +51,17 @@ def read_curve(run_dir: Path, unit: Unit = "flop", after: int = 0) -> Curve:
         raise UserError(f"{run_dir} is no run directory: it holds no recipe.yaml")
     directory = RunDirectory(run_dir)
     recipe = read_resolved(run_dir / "recipe.yaml")
-    evaluations = directory.rows("evals.jsonl")
+    evaluations = _rows(directory, "evals.jsonl")
     if not evaluations or evaluations[0]["step"] != 0:
         raise UserError(
             f"{run_dir} has no evaluation of its start in evals.jsonl: let the run go on to its "
             "first step"
         )
-    parameters = _parameters(directory) if unit == "flop" else 0
-    metrics = directory.rows("metrics.jsonl")
+    try:
+        parameters = directory.n_parameters() if unit == "flop" else 0
+    except UserError as error:
+        raise UserError(f"{error}: count compute in seconds with --over seconds") from error
+    metrics = _rows(directory, "metrics.jsonl")
     spent = compute_by_step(metrics, recipe, unit, parameters)
     return curve(recipe, unit, evaluations, spent, after)
 
@@ -110,19 +112,8 @@ def _at_end(spent: Sequence[float], steps: int) -> float:
     return spent[-1] + (steps - done) * (spent[-1] - spent[-1 - recent]) / recent
 
 
-def _parameters(directory: RunDirectory) -> int:
-    """Of the run's policy, as whoever made or found it counted them."""
-    file = directory.path / "policy.json"
+def _rows(directory: RunDirectory, name: str) -> list[dict[str, Any]]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))["n_parameters"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{file} does not say how many parameters the policy has ({error!r}): count compute in "
-            "seconds with --over seconds"
-        ) from error
-    if not isinstance(found, int) or found < 1:
-        raise UserError(
-            f"{file}: n_parameters is {found!r}, so FLOP cannot be counted: count compute in "
-            "seconds with --over seconds"
-        )
-    return found
+        return directory.rows(name)
+    except ValueError as error:
+        raise UserError(f"{directory.path / name} cannot be read: {error}") from error

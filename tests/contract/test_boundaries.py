@@ -15,7 +15,7 @@ LAYERS = ["verifiers", "envs", "rl"]  # each knows the ones before it
 # Slow or heavy packages, each of which has one door.
 HEAVY = [
     "torch", "transformers", "trl", "deepspeed", "accelerate", "vllm", "ray", "datasets", "sympy",
-    "mpmath", "pandas", "numpy", "scipy", "peft",
+    "mpmath", "pandas", "numpy", "peft",
     "bitsandbytes",
 ]  # fmt: skip
 
@@ -80,9 +80,9 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.evaluation.compare": ["verifiers"],
     "rl.evaluation.contamination": ["verifiers", "envs"],
     "rl.evaluation.inspect_log": ["verifiers", "envs"],
-    "rl.density.command": [],
+    "rl.density.arguments": [],
     "rl.density.law": [],
-    "rl.density.family": ["verifiers", "envs", "numpy", "scipy"],
+    "rl.density.family": ["verifiers", "envs", "numpy"],
     "rl.answer_tokens": ["verifiers", "envs"],
     "rl.report.command": ["verifiers", "envs"],
     "rl.report.live": ["verifiers", "envs"],
@@ -107,7 +107,6 @@ DOORS: dict[str, list[str]] = {
     "peft": ["rl/evaluation/model.py", "rl/learner/lora.py"],
     "bitsandbytes": ["rl/learner/deepspeed_engine.py"],
     "trl": ["rl/policy/sft.py"],
-    "scipy": ["rl/density/fit.py"],
     "transformers": [
         "rl/chat.py",
         "rl/density/measure.py",

@@ -91,7 +91,7 @@ def test_losses_and_answers_are_those_of_the_plain_distribution(made: Path) -> N
     tokenizer = AutoTokenizer.from_pretrained(policy, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32).eval()
     drawn = Tasks(recipe).held_out
-    found = losses(model, tokenizer, drawn, ["arithmetic"] * len(drawn))
+    loss = losses(model, tokenizer, drawn, ["arithmetic"] * len(drawn))
 
     total, count = 0.0, 0
     for d in drawn:
@@ -105,17 +105,18 @@ def test_losses_and_answers_are_those_of_the_plain_distribution(made: Path) -> N
         for at, token in enumerate(answer, start=len(prompt)):
             total -= float(logprobs[at - 1, token])
             count += 1
-    assert found == {"all": pytest.approx(total / count, rel=1e-4)}
+    assert loss == {"all": pytest.approx(total / count, rel=1e-4)}
 
     greedy = recipe.model_copy(
         update={
             "evaluation": recipe.evaluation.model_copy(update={"temperature": 0.0, "samples": 1})
         }
     )
-    for d, [(text, n)] in zip(drawn, sample(model, tokenizer, drawn, greedy), strict=True):
+    for d, [found] in zip(drawn, sample(model, tokenizer, drawn, greedy), strict=True):
         tokens = chat.encode(tokenizer, d.task)
         start = len(tokens)
         while len(tokens) - start < 24 and tokens[-1] != tokenizer.eos_token_id:
             with torch.inference_mode():
                 tokens.append(int(model(torch.tensor([tokens])).logits[0, -1].argmax()))
-        assert (text, n) == (chat.decode(tokenizer, tokens[start:]), len(tokens) - start)
+        text, ended = chat.decode(tokenizer, tokens[start:]), tokens[-1] == tokenizer.eos_token_id
+        assert found == (text, len(tokens) - start, not ended)

@@ -28,16 +28,16 @@ def points(compute, noise: float = 0.004, seed: int = 0) -> list[Point]:
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     """60 curves of five points each gave 95 and 97 % for the asymptote, 95 % for the score at four
-    times the compute. Of these 40, seven or more would be outside once in 300 times."""
+    times the compute. Of these 25, six or more would be outside once in 800 times."""
     held = {"asymptote": 0, "later": 0}
-    for seed in range(40):
+    for seed in range(25):
         rng = np.random.default_rng(1000 + seed)
         fit = fit_curve(0.4 + 0.01 * rng.standard_normal(), points(range(3, 31, 3), 0.01, seed))
         assert isinstance(fit, Fit)
         held["asymptote"] += fit.asymptote.low <= 0.9 <= fit.asymptote.high
         later = fit.at(120.0)
         held["later"] += later.low <= float(TRUE.at(120.0)[0]) <= later.high
-    assert min(held.values()) >= 34
+    assert min(held.values()) >= 20
 
 
 def test_the_same_points_give_the_same_intervals():
