@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from envs.base import HELD_OUT_SHARE, Env, EnvError, NoTasks, Split, Task, unguessable
 from verifiers import math
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 BOXED = "Put your final answer in \\boxed{}."
+
+
+class Row(NamedTuple):
+    task: Task
+    family: str | None  # what is in `family_field`, if anything
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,11 @@ class Dataset(Env):
     """Where the final answer stands in the answer field: the last match's first group. Empty: the
     field is the answer, or its last `\\boxed{...}` if it has one."""
 
+    family_field: str | None = None
+    """Column that is alike in questions of one origin, such as the template or the text that they
+    are about: they are right or wrong together, so intervals of scores go by it. A question for
+    which it is null stands alone."""
+
     instruction: str = BOXED
     """Follows the question, after an empty line."""
 
@@ -68,7 +78,7 @@ class Dataset(Env):
     def task(self, rng: Random) -> Task:
         """A row of either split."""
         rows = self._rows
-        return rng.choice([*rows["train"], *rows["test"]])
+        return rng.choice([*rows["train"], *rows["test"]]).task
 
     def draw(self, split: Split, seed: int, index: int) -> Task:
         """`index` counts through one permutation of the split after another.
@@ -88,10 +98,13 @@ class Dataset(Env):
                 "name another test_split or test_path"
             )
         epoch, place = divmod(index, len(rows))
-        return rows[permutation(len(rows), f"{split}/{seed}/{epoch}")[place]]
+        return rows[permutation(len(rows), f"{split}/{seed}/{epoch}")[place]].task
 
     def n_tasks(self, split: Split) -> int | None:
         return len(self._rows[split])
+
+    def family(self, task: Task) -> str | None:
+        return self._families[task.key] if self.family_field is not None else None
 
     def verify(self, task: Task, response: str) -> Verdict:
         return math.verify_math(task.truth, response, self._question(task))
@@ -122,7 +135,11 @@ class Dataset(Env):
         math.preload()
 
     @cached_property
-    def _rows(self) -> dict[Split, list[Task]]:
+    def _families(self) -> dict[str, str | None]:
+        return {row.task.key: row.family for rows in self._rows.values() for row in rows}
+
+    @cached_property
+    def _rows(self) -> dict[Split, list[Row]]:
         train = self._read(self.path, self.config, self.train_split)
         if self.test_path is not None:
             test = self._read(self.test_path, None, self.test_split or "train")
@@ -130,30 +147,31 @@ class Dataset(Env):
             test = self._read(self.path, self.config, self.test_split)
         else:
             return {
-                "train": [task for task in train if not held_out(task)],
-                "test": [task for task in train if held_out(task)],
+                "train": [row for row in train if not held_out(row.task)],
+                "test": [row for row in train if held_out(row.task)],
             }
-        seen = {task.key for task in train}
-        return {"train": train, "test": [task for task in test if task.key not in seen]}
+        seen = {row.task.key for row in train}
+        return {"train": train, "test": [row for row in test if row.task.key not in seen]}
 
-    def _read(self, path: str, config: str | None, split: str) -> list[Task]:
+    def _read(self, path: str, config: str | None, split: str) -> list[Row]:
         """The distinct questions of a data set, in its order."""
         rows = load_rows(path, config, split)
-        for option in ("question_field", "answer_field"):
+        for option in ("question_field", "answer_field", "family_field"):
             name = getattr(self, option)
-            if name not in rows.column_names:
+            if name is not None and name not in rows.column_names:
                 near = get_close_matches(name, rows.column_names, n=1)
                 hint = f"; did you mean '{near[0]}'?" if near else ""
                 raise EnvError(
                     f"{option}: '{path}' ({split}) has no field '{name}'; it has "
                     f"{', '.join(rows.column_names)}{hint}"
                 )
-        found: dict[str, Task] = {}
-        pairs = zip(rows[self.question_field], rows[self.answer_field], strict=True)
-        for number, (question, answer) in enumerate(pairs):
+        found: dict[str, Row] = {}
+        families = rows[self.family_field] if self.family_field else [None] * len(rows)
+        columns = zip(rows[self.question_field], rows[self.answer_field], families, strict=True)
+        for number, (question, answer, family) in enumerate(columns):
             where = f"'{path}' ({split}), row {number + 1}"
             task = Task(self._prompt(question, where), self._answer(answer, where))
-            found.setdefault(task.key, task)
+            found.setdefault(task.key, Row(task, None if family is None else str(family)))
         return list(found.values())
 
     def _prompt(self, question: object, where: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from envs.base import NoTasks, Split, Task
-from envs.dataset import Dataset, find_files
+from envs.dataset import Dataset, Row, find_files
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MathBenchmark(Dataset):
         return super().draw(split, seed, index)
 
     @cached_property
-    def _rows(self) -> dict[Split, list[Task]]:
+    def _rows(self) -> dict[Split, list[Row]]:
         in_files = find_files(self.path) is not None
         split = self.train_split if in_files else self.test_split
         return {"train": [], "test": self._read(self.path, self.config, split)}

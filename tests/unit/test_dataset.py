@@ -168,6 +168,7 @@ def test_the_answer_is_found_by_its_pattern(
         ({"path": "rows.jsonl", "train_split": "trian"}, ["trian", "train"]),
         ({"path": "rows.jsonl", "question_field": "problem"}, ["it has question, answer, id"]),
         ({"path": "rows.jsonl", "answer_field": "anser"}, ["did you mean 'answer'?"]),
+        ({"path": "rows.jsonl", "family_field": "origin"}, ["family_field", "no field 'origin'"]),
         ({"path": "rows.jsonl", "question_field": "id"}, ["row 1", "'id' is no text"]),
         ({"path": "rows.jsonl", "answer_pattern": r"=(\d)"}, ["row 1", "is not found", "#### 1"]),
         ({"path": "broken.jsonl"}, ["'broken.jsonl'", "cannot be read"]),
@@ -187,6 +188,19 @@ def test_what_cannot_be_read_is_named_with_what_is_there(
         dataset(**options).draw("train", 0, 0)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_questions_of_one_origin_are_a_family_and_those_of_none_stand_alone(tmp_path: Path) -> None:
+    origins = [None, "a", "b"]
+    rows = [row | {"origin": origins[row["id"] % 3]} for row in gsm8k(60)]
+    path = write(tmp_path / "rows.jsonl", rows)
+    env = dataset(path=path, family_field="origin")
+    families = {task.prompt: env.family(task) for task in drawn(env, "train", 60)}
+    assert len(families) > 30
+    for prompt, family in families.items():
+        number = int(str(prompt).split()[2])
+        assert family == origins[number % 3]
+    assert {dataset(path=path).family(task) for task in drawn(env, "train", 60)} == {None}
 
 
 def test_a_split_without_questions_is_said_and_not_waited_for(tmp_path: Path) -> None:
