@@ -10,27 +10,31 @@ from verifiers.strict import verify_plain
 from verifiers.verdict import Verdict
 
 WIDTH = 2  # digits of every term and every total
-NUMBERS = 10**WIDTH  # of that width; after the last comes the first
-STRIDE = 7  # from one term to the next; it comes by every number before it comes by one again
+NUMBERS = 10**WIDTH  # of that width
+FACTOR, SUMMAND = (
+    21,
+    7,
+)  # a term from the one before it; such that every number comes once in NUMBERS
 QUESTION = (
-    "Without carrying, {start:02d} plus every 7th after {before:02d} to {last:02d} "
-    "(past 99 to 00)=?"
+    "Without carrying, {start:02d} plus every x after {before:02d} to {last:02d} "
+    "(next x: 21x+7 mod 100)=?"
 )
 
 
 @dataclass(frozen=True)
 class RunningSum(Env):
-    """Add every seventh number, no digit carried: `37 plus every 7th after 21 to 35=?`.
+    """Add the numbers of a sequence, no digit carried: `37 plus every x after 21 to 15=?`.
 
     The worked solution goes from the number before the first term to the last one. A step has the
     term, what the last term is ahead of it in each digit, and the sum so far plus the term, digit
     by digit; the first one takes over what to begin with, the last one is ahead by nothing:
-    `21:3-2=1,5-1=4:0+3=3,0+7=7,28:3-2=1,5-8=7:3+2=5,7+8=5,35:3-3=0,5-5=0:5+3=8,5+5=0,\\boxed{80}`.
+    `21:1-2=9,5-1=4:0+3=3,0+7=7,48:1-4=7,5-8=7:3+4=7,7+8=5,15:1-1=0,5-5=0:7+1=8,5+5=0,\\boxed{80}`.
     A step follows from the one before it alone, so that whoever sees that can go on: an answer of
     any length can be worked in a context that holds two steps. The question has the same length
-    however many steps it asks for, and with terms seven apart few of them show all there is to know
-    about one. Every step is equally long and what belongs together stands side by side, so that a
-    small policy learns it soon.
+    however many steps it asks for. The sequence comes by every number and jumps about, so that what
+    the last term is ahead says nothing of how many are left: it cannot be guessed from tasks of one
+    length, and a few steps show all there is to know about one. Every step is equally long and what
+    belongs together stands side by side, so that a small policy learns it soon.
     """
 
     steps: int = 20
@@ -52,8 +56,11 @@ class RunningSum(Env):
     def _draw(self, rng: Random) -> tuple[int, int, int]:
         """What to begin with, the number before the first term, and the last term."""
         n = rng.randint((self.steps + 1) // 2, self.steps)
-        before = rng.randrange(NUMBERS)
-        return rng.randrange(NUMBERS), before, (before + n * STRIDE) % NUMBERS
+        start, before = rng.randrange(NUMBERS), rng.randrange(NUMBERS)
+        last = before
+        for _ in range(n):
+            last = following(last)
+        return start, before, last
 
     def verify(self, task: Task, response: str) -> Verdict:
         return verify_math(task.truth, response)
@@ -74,11 +81,15 @@ class RunningSum(Env):
         return work(start, before, last, slip_at=slip_at, change=change)
 
 
+def following(term: int) -> int:
+    return (FACTOR * term + SUMMAND) % NUMBERS
+
+
 def terms(before: int, last: int) -> list[int]:
     """The number before the first term, and every term."""
     found = [before]
     while len(found) == 1 or found[-1] != last:
-        found.append((found[-1] + STRIDE) % NUMBERS)
+        found.append(following(found[-1]))
     return found
 
 
@@ -120,7 +131,7 @@ def _columns(*ns: int) -> list[tuple[str, ...]]:
 
 def numbers(task: Task) -> tuple[int, int, int]:
     """What to begin with, the number before the first term, and the last term of a question."""
-    found = re.match(r"\D*(\d+) plus every 7th after (\d+) to (\d+) ", task.messages[-1].content)
+    found = re.match(r"\D*(\d+) plus every x after (\d+) to (\d+) ", task.messages[-1].content)
     if found is None:
         raise ValueError(f"no question of a running sum: {task.prompt}")
     start, before, last = found.groups()
