@@ -7,13 +7,13 @@ from pathlib import Path
 from rl.density.arguments import TABLE
 from rl.density.density import density as density_of
 from rl.density.family import check_same_tasks, make_family
-from rl.density.plot import curve_svg
 from rl.density.report import report, write_report
 from rl.density.scored import read_scored
 from rl.density.show import print_changes, print_curves, print_densities, print_trend
 from rl.density.table import read_points, references
 from rl.density.trend import fit_trend, frontier
 from rl.errors import UserError
+from rl.plots import curve_svg
 from rl.progress import Progress
 
 

@@ -184,3 +184,10 @@ def _in_use(found: Draws, size: Draws, reference: Reference, spent: float) -> Dr
         found.low * factors,
         found.high * factors,
     )
+
+
+def label(found: Density) -> str:
+    """What a policy is called in a plot."""
+    step = "" if found.scored.step is None else f" step {found.scored.step}"
+    variant = f" {found.scored.variant}" if found.scored.variant else ""
+    return f"{found.scored.name}{step}{variant}"

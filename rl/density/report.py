@@ -8,8 +8,8 @@ from typing import Any
 
 from rl.density.density import Density, Quantity
 from rl.density.fit import Reference
-from rl.density.plot import curve_svg, steps_svg
 from rl.density.table import write_csv
+from rl.plots import curve_svg, steps_svg
 from rl.record import RunDirectory
 
 

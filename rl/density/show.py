@@ -6,10 +6,9 @@ from math import inf
 import numpy as np
 from rich.table import Table
 
-from rl.density.density import Density, Quantity
+from rl.density.density import Density, Quantity, label
 from rl.density.fit import Reference
 from rl.density.law import LossLaw
-from rl.density.plot import label, short
 from rl.density.report import changes
 from rl.density.trend import Trend
 from rl.progress import print_table, printable
@@ -99,3 +98,11 @@ def print_trend(trend: Trend, points: int, left_out: int) -> None:
         return
     end = f"{high:.4g}" if high < inf else "no end (it may as well not grow)"
     print(f"density doubles every {value:.4g} days, 95 % interval {low:.4g} to {end}")
+
+
+def short(value: float) -> str:
+    """247040 -> 247 k."""
+    for unit, factor in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= factor:
+            return f"{value / factor:.3g} {unit}"
+    return f"{value:.3g}"

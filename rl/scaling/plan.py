@@ -20,6 +20,7 @@ from rl.evaluation.statistics import NORMAL, Estimate
 from rl.hardware import Hardware, find_hardware
 from rl.launch import run_directory, train
 from rl.plan import make_plan, n_parameters
+from rl.plots import plan_svg
 from rl.progress import print_table
 from rl.recipe.config import Recipe
 from rl.recipe.load import load_recipe
@@ -27,7 +28,7 @@ from rl.record import RunDirectory
 from rl.scaling.curves import fit_power_law, fit_sigmoid
 from rl.scaling.forecast import COPIES, estimate
 
-PLAN = "plan.json"
+PLAN, PICTURE = "plan.json", "plan.svg"
 FEWEST = 3  # small runs: two parameters, and a scatter
 FREE_CEILING = 5
 DEVIATIONS = 2 * NORMAL  # standard deviations in the width of a 95 % interval
@@ -194,10 +195,14 @@ def _write(
     prediction: Prediction,
     outcome: Outcome | None,
 ) -> None:
-    """plan.json of the target; its directory may hold nothing else yet."""
+    """plan.json and plan.svg of the target; its directory may hold nothing else yet."""
     target.run_dir.mkdir(parents=True, exist_ok=True)
     after = outcome and outcome.after
-    RunDirectory(target.run_dir).write_json(
+    directory = RunDirectory(target.run_dir)
+    small = [(rung.compute, o.after) for rung, o in zip(rungs, outcomes, strict=True)]
+    predicted = (target.compute, prediction.score)
+    directory.write_text(PICTURE, plan_svg("From small to large", small, predicted, after))
+    directory.write_json(
         PLAN,
         {
             "rungs": [

@@ -15,7 +15,7 @@ LAYERS = ["verifiers", "envs", "rl"]  # each knows the ones before it
 # Slow or heavy packages, each of which has one door.
 HEAVY = [
     "torch", "transformers", "trl", "deepspeed", "accelerate", "vllm", "ray", "datasets", "sympy",
-    "mpmath", "pandas", "numpy", "peft",
+    "mpmath", "pandas", "numpy", "matplotlib", "peft",
     "bitsandbytes",
 ]  # fmt: skip
 
@@ -83,6 +83,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.density.arguments": [],
     "rl.density.law": [],
     "rl.density.family": ["verifiers", "envs", "numpy"],
+    "rl.plots": ["numpy", "matplotlib"],
     "rl.answer_tokens": ["verifiers", "envs"],
     "rl.report.command": ["verifiers", "envs"],
     "rl.report.live": ["verifiers", "envs"],
@@ -92,7 +93,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "rl.scaling.curves": ["numpy"],
     "rl.scaling.forecast": ["numpy"],
     "rl.scaling.during": ["verifiers", "envs", "numpy"],
-    "rl.scaling.plan": ["verifiers", "envs", "numpy"],
+    "rl.scaling.plan": ["verifiers", "envs", "numpy", "matplotlib"],
     "rl.cli": ["verifiers", "envs"],
 }
 
@@ -107,6 +108,7 @@ DOORS: dict[str, list[str]] = {
     "peft": ["rl/evaluation/model.py", "rl/learner/lora.py"],
     "bitsandbytes": ["rl/learner/deepspeed_engine.py"],
     "trl": ["rl/policy/sft.py"],
+    "matplotlib": ["rl/plots.py"],
     "transformers": [
         "rl/chat.py",
         "rl/density/measure.py",

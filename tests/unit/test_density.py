@@ -290,7 +290,7 @@ def test_the_density_of_a_run_is_printed_and_written_beside_it(
     assert found["densities"][2]["density"]["value"] == pytest.approx(1, rel=1e-2)
     assert found["reference"]["without"].keys() == {"few"}
     for plot in ("density.svg", "density-curve.svg"):
-        assert (run / plot).read_text().startswith("<svg ")
+        assert (run / plot).read_text().startswith("<?xml ")
 
 
 def evaluation(path: Path, score: float, variant: str | None, parameters: int | None) -> Path:

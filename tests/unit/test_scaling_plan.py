@@ -116,6 +116,7 @@ def test_a_plan_finds_finished_runs_predicts_and_checks(ladder, capsys):
     assert checked["outcome"]["value"] == pytest.approx(0.8)
     assert checked["error"] == pytest.approx(checked["prediction"]["value"] - 0.8)
     assert "became 0.800 [0.790, 0.810]" in capsys.readouterr().out
+    assert ">became</text>" in file.with_name("plan.svg").read_text()
 
 
 @pytest.mark.parametrize(
