@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from rl.density.density import Density, label
 from rl.density.fit import Reference
@@ -113,6 +113,7 @@ def plan_svg(
 def _scores_over_compute(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.set_ylim(0, 1.05)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(EngFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
 
