@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,9 +71,10 @@ def evaluate(arguments: Namespace) -> int:
         )
     task = Task(recipe, draw, out, hardware)
     with Progress(0) as progress:
-        evaluated = [_one(target, task, progress) for target in targets]
+        pairs = list(each(targets, task, progress))
+        evaluated = [one for _, one in pairs]
         show(evaluated, progress)
-        met = _met_in_training(targets, evaluated, progress)
+        met = _met_in_training(pairs, progress)
         write_summary(out, evaluated, met)
         progress.say(str(out))
     return 0
@@ -148,6 +149,33 @@ def _default_directory(label: str, recipe: Recipe, draw: Draw) -> str:
     return f"runs/eval-{label}-{digest}"
 
 
+def each(
+    targets: Sequence[Target], task: Task, progress: Progress
+) -> Iterator[tuple[Target, Evaluated]]:
+    """One after the other, without checkpoints that a run under way has replaced meanwhile.
+
+    Raises:
+        UserError: that is what became of all of them, or one cannot be evaluated.
+    """
+    n_evaluated = 0
+    for target in targets:
+        try:
+            yield target, _one(target, task, progress)
+            n_evaluated += 1
+        except (UserError, ChildDied):
+            if target.run is None or Path(target.source).exists():
+                raise
+            progress.say(
+                f"    {target.source} is gone: its run keeps the newest checkpoints only "
+                "(checkpoint.keep), and has written others since this command began"
+            )
+    if not n_evaluated:
+        raise UserError(
+            "none of the checkpoints is there any more: give the run's directory once more, or "
+            "train with a larger checkpoint.keep"
+        )
+
+
 def _one(target: Target, task: Task, progress: Progress) -> Evaluated:
     """Evaluate one model, or find it evaluated; its results are in a directory of its own."""
     directory = task.out / target.name
@@ -170,12 +198,12 @@ def _one(target: Target, task: Task, progress: Progress) -> Evaluated:
 
 
 def _met_in_training(
-    targets: Sequence[Target], evaluated: Sequence[Evaluated], progress: Progress
+    pairs: Sequence[tuple[Target, Evaluated]], progress: Progress
 ) -> dict[str, dict[str, Any]]:
     """Of each checkpoint of a run: which problems, or their like, the run trained on."""
     found: dict[str, dict[str, Any]] = {}
     by_run: dict[Path, Contamination] = {}
-    for target, one in zip(targets, evaluated, strict=True):
+    for target, one in pairs:
         if target.run is None:
             continue
         if target.run not in by_run:

@@ -123,6 +123,11 @@ def _starting(file: Path) -> Path | None:
 
 def _directory(path: Path) -> Target:
     whole = path.resolve()
+    if inside := sorted(found.name for found in whole.glob("step-*/")):
+        raise UserError(
+            f"{path} holds checkpoints: give their run's directory for all of them, or one "
+            f"({', '.join(inside)})"
+        )
     if not (whole / ADAPTER).exists():
         local_model(str(whole))  # one without a model in it is refused
     # Our own checkpoints keep their adapter in a directory of that name.

@@ -16,7 +16,9 @@ from typing import Any
 from rl.record import finite
 
 STYLES = ("uplot.css", "report.css")
-SCRIPTS = ("uplot.js", "dom.js", "charts.js", "answer.js", "samples.js", "main.js")
+SCRIPTS = (
+    "language.js", "uplot.js", "dom.js", "charts.js", "answer.js", "samples.js", "main.js"
+)  # fmt: skip
 
 PAGE = """\
 <!doctype html>

@@ -52,6 +52,17 @@ def test_it_loads_without_an_error_and_asks_the_network_for_nothing(page):
     assert drawn == page.value("document.querySelectorAll('figure').length") >= 9
 
 
+def test_a_browser_whose_locale_is_c_draws_it_too(page, file):
+    as_there = "Object.defineProperty(Navigator.prototype, 'language', {get: () => 'en-US@posix'})"
+    added = page.call("Page.addScriptToEvaluateOnNewDocument", source=as_there)
+    try:
+        page.open(file)
+    finally:
+        page.call("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
+    assert page.problems() == []
+    assert page.value("document.querySelectorAll('.plot canvas').length") >= 9
+
+
 def test_the_curves_have_something_on_them(page):
     inked = """(([red, green, blue]) => {
         const canvas = document.querySelector('#chart-reward canvas');

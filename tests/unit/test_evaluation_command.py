@@ -5,9 +5,12 @@ import json
 import pytest
 
 from rl.cli import main
-from rl.evaluation.command import PROGRAM_DEADLINE_S, asked
+from rl.errors import UserError
+from rl.evaluation.command import PROGRAM_DEADLINE_S, Task, asked, each
 from rl.evaluation.settings import Draw
+from rl.evaluation.targets import Target, find_targets
 from rl.hardware import Hardware
+from rl.progress import Progress
 
 CPU = Hardware(2, 8.0, (), "cpu")
 PROGRAM = {
@@ -58,3 +61,21 @@ def test_judging_again_takes_no_models(capsys):
     with pytest.raises(SystemExit):
         main(["eval", "--regrade", "runs/x", "runs/y"])
     assert "--regrade judges what is stored" in capsys.readouterr().err
+
+
+def test_a_directory_of_checkpoints_is_none_and_those_in_it_are_named(tmp_path):
+    (tmp_path / "checkpoints" / "step-000100").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"holds checkpoints: .* \(step-000100\)"):
+        find_targets([str(tmp_path / "checkpoints")], [])
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_its_run_has_replaced_meanwhile_is_left_out(tmp_path, capsys):
+    recipe, draw, _ = asked(["m"], None, ["arithmetic"], [], CPU)
+    gone = Target("run-step-000050", str(tmp_path / "run" / "step-000050"), 50, run=tmp_path)
+    with Progress(0) as progress, pytest.raises(UserError, match="none of the checkpoints is"):
+        list(each([gone], Task(recipe, draw, tmp_path / "out", CPU), progress))
+    assert "step-000050 is gone: its run keeps the newest checkpoints" in capsys.readouterr().out
+    other = Target("elsewhere", gone.source)
+    with Progress(0) as progress, pytest.raises(UserError, match="step-000050"):
+        list(each([other], Task(recipe, draw, tmp_path / "out", CPU), progress))
