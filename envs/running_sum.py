@@ -11,37 +11,34 @@ from verifiers.verdict import Verdict
 
 WIDTH = 2  # digits of every term and every total
 NUMBERS = 10**WIDTH  # of that width
-FACTOR, SUMMAND = (
-    21,
-    7,
-)  # a term from the one before it; such that every number comes once in NUMBERS
+CYCLE = 60  # terms, the last digits of Fibonacci numbers in pairs, until the first comes again
 QUESTION = (
     "Without carrying, {start:02d} plus every x after {before:02d} to {last:02d} "
-    "(next x: 21x+7 mod 100)=?"
+    "(after ab: b, then last of a+b)=?"
 )
 
 
 @dataclass(frozen=True)
 class RunningSum(Env):
-    """Add the numbers of a sequence, no digit carried: `37 plus every x after 21 to 15=?`.
+    """Add the numbers of a sequence, no digit carried: `37 plus every x after 21 to 34=?`.
 
     The worked solution goes from the number before the first term to the last one. A step has the
     term, what the last term is ahead of it in each digit, and the sum so far plus the term, digit
     by digit; the first one takes over what to begin with, the last one is ahead by nothing:
-    `21:1-2=9,5-1=4:0+3=3,0+7=7,48:1-4=7,5-8=7:3+4=7,7+8=5,15:1-1=0,5-5=0:7+1=8,5+5=0,\\boxed{80}`.
+    `21:3-2=1,4-1=3:0+3=3,0+7=7,13:3-1=2,4-3=1:3+1=4,7+3=0,34:3-3=0,4-4=0:4+3=7,0+4=4,\\boxed{74}`.
     A step follows from the one before it alone, so that whoever sees that can go on: an answer of
     any length can be worked in a context that holds two steps. The question has the same length
-    however many steps it asks for. The sequence comes by every number and jumps about, so that what
-    the last term is ahead says nothing of how many are left: it cannot be guessed from tasks of one
-    length, and a few steps show all there is to know about one. Every step is equally long and what
-    belongs together stands side by side, so that a small policy learns it soon.
+    however many steps it asks for. The sequence jumps about, so that neither what the last term is
+    ahead nor one of its digits can be told from the other one, or from how long tasks usually are:
+    it must be computed, and few steps show all there is to know about one. Every step is equally
+    long and what belongs together stands side by side, so that a small policy learns it soon.
     """
 
-    steps: int = 20
-    """Most terms to add, 2 to 80; a task has this many or fewer, down to half as many."""
+    steps: int = 14
+    """Most terms to add, 2 to 59; a task has this many or fewer, down to half as many."""
 
     def __post_init__(self) -> None:
-        check_range("steps", self.steps, 2, 80)
+        check_range("steps", self.steps, 2, CYCLE - 1)
 
     def task(self, rng: Random) -> Task:
         start, before, last = self._draw(rng)
@@ -56,11 +53,9 @@ class RunningSum(Env):
     def _draw(self, rng: Random) -> tuple[int, int, int]:
         """What to begin with, the number before the first term, and the last term."""
         n = rng.randint((self.steps + 1) // 2, self.steps)
-        start, before = rng.randrange(NUMBERS), rng.randrange(NUMBERS)
-        last = before
-        for _ in range(n):
-            last = following(last)
-        return start, before, last
+        cycle = terms(11, 1)
+        at = rng.randrange(CYCLE)
+        return rng.randrange(NUMBERS), cycle[at], cycle[(at + n) % CYCLE]
 
     def verify(self, task: Task, response: str) -> Verdict:
         return verify_math(task.truth, response)
@@ -82,7 +77,9 @@ class RunningSum(Env):
 
 
 def following(term: int) -> int:
-    return (FACTOR * term + SUMMAND) % NUMBERS
+    """Its last digit, then the last digit of the sum of both."""
+    tens, units = divmod(term, 10)
+    return 10 * units + (tens + units) % 10
 
 
 def terms(before: int, last: int) -> list[int]:
