@@ -23,6 +23,8 @@ MOVED = {
     "file": "to the servers through a file in memory (weights.transport: file)",
     "nccl": "to the servers from GPU to GPU (weights.transport: nccl)",
 }
+BYTES_PER_ANSWER, BYTES_PER_TOKEN = 1000, 6  # of samples.jsonl; 1,450 for 75 tokens, measured
+TINY_LR = 5e-5  # above it only policies of a few million parameters learn without LoRA
 RUNTIME_GIB = 1.2  # resident size of a process with torch and vLLM or DeepSpeed loaded, measured
 
 
@@ -164,6 +166,16 @@ def _transport(recipe: Recipe, hardware: Hardware) -> Literal["file", "nccl"]:
     )
 
 
+def _size(gib: float) -> str:
+    return (
+        f"{gib:,.0f} GiB"
+        if gib >= 10
+        else f"{gib:.1f} GiB"
+        if gib >= 1
+        else f"{gib * 1024:.0f} MiB"
+    )
+
+
 def _lines(
     recipe: Recipe, hardware: Hardware, server_gpus: list[str], rank_gpus: list[str]
 ) -> list[str]:
@@ -176,7 +188,11 @@ def _lines(
     objective = formula(recipe.algorithm, rollout.max_new_tokens, rollout.truncated, *guides)
     if recipe.critic is not None:
         objective += critic_formula(recipe.critic)
-    sampled = recipe.steps * answers + 2 * recipe.evaluation.problems * recipe.evaluation.samples
+    between = recipe.steps // recipe.evaluation.every if recipe.evaluation.every else 0
+    held_out = (2 + between) * recipe.evaluation.problems * recipe.evaluation.samples
+    written = (recipe.steps * answers + held_out) * (
+        BYTES_PER_ANSWER + BYTES_PER_TOKEN * recipe.rollout.max_new_tokens
+    )
     lines = [
         f"policy      {recipe.model}, {_count(weights)}",
         f"machine     {hardware}",
@@ -198,7 +214,8 @@ def _lines(
         f"evaluation  {recipe.evaluation.problems} held-out tasks x {recipe.evaluation.samples}, "
         + (f"every {recipe.evaluation.every} steps, " if recipe.evaluation.every else "")
         + "before and after",
-        f"disk        about {checkpoints + sampled * 2e-6:.1f} GiB for checkpoints and samples",
+        f"disk        {_size(checkpoints)} for checkpoints, "
+        f"at most {_size(written / 2**30)} for samples",
     ]
     experts = _experts(recipe)
     if experts is not None:
@@ -288,6 +305,17 @@ def _warnings(recipe: Recipe, hardware: Hardware) -> Iterator[str]:
             yield (
                 f"warning     {key} {processes} on {hardware.cores} cores: the processes will wait "
                 "for each other"
+            )
+    if recipe.model == "embedded" or recipe.lora is not None:
+        return
+    rates = {"learner.lr": (recipe.learner.lr, "1e-6")}
+    if recipe.sft is not None:
+        rates["sft.lr"] = (recipe.sft.lr, "1e-5")
+    for key, (rate, usual) in rates.items():
+        if rate > TINY_LR:
+            yield (
+                f"warning     {key} {rate:g} is for tiny policies and ruins a large model: "
+                f"{key}={usual} is usual"
             )
 
 

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
 from rl.density.density import Density, label
 from rl.density.fit import Reference
@@ -72,19 +72,26 @@ def steps_svg(title: str, by_name: Mapping[str, Sequence[Density]]) -> str:
     quantities = [d.density.quantity() for found in by_name.values() for d in found]
     known = [v for q in quantities for v in (q.low, q.value, q.high) if v and isfinite(v)]
     bottom, top = min(known) / 1.3, max(known) * 1.3
+    last = max(d.scored.step or 0 for found in by_name.values() for d in found)
+    beside = last / 150  # so that intervals of the same step are seen
 
     def draw(axes: Axes) -> None:
         axes.set_yscale("log")
         axes.set_ylim(bottom, top)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         for index, (name, found) in enumerate(by_name.items()):
             colour, line = f"C{index}", []
             for d in found:
-                step, quantity = d.scored.step or 0, d.density.quantity()
+                quantity = d.density.quantity()
                 if quantity.value is None:
                     continue
-                line.append((step, quantity.value))
-                axes.vlines(step, max(quantity.low, bottom), min(quantity.high, top), color=colour)
-                axes.plot([step], [quantity.value], BOUNDS[quantity.bound], color=colour)
+                at = (d.scored.step or 0) + index * beside
+                line.append((at, quantity.value))
+                low, high = max(quantity.low, bottom), min(quantity.high, top)
+                axes.vlines(at, low, high, color=colour, alpha=0.4)
+                axes.plot([at], [quantity.value], BOUNDS[quantity.bound], color=colour)
             steps, values = zip(*line, strict=True) if line else ((), ())
             axes.plot(steps, values, color=colour, label=printable(name))
 

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -63,9 +64,9 @@ def test_the_attack_suite_admits_it() -> None:
 RECIPE = """\
 # GRPO on NAME.py. Every key: docs/recipes.md.
 #
-#   assay attack NAME.yaml               can it be cheated?
-#   assay train NAME.yaml --dry-run      what would run
-#   assay train NAME.yaml                run it
+#   .venv/bin/assay attack NAME.yaml               can it be cheated?
+#   .venv/bin/assay train NAME.yaml --dry-run      what would run
+#   .venv/bin/assay train NAME.yaml                run it
 
 envs:
   - { name: "NAME.py:CLASS", largest: 999 }
@@ -118,7 +119,14 @@ def new_env(name: str) -> int:
     for file, text in contents.items():
         Path(file).write_text(text.replace("NAME", name).replace("CLASS", class_name))
     print(f"{name}.py         the environment: tasks, how they are judged, how they are solved")
-    print(f"test_{name}.py    what it must hold to:  python -m pytest test_{name}.py")
+    print(f"test_{name}.py    what it must hold to:  {beside('pytest')} test_{name}.py")
     print(f"{name}.yaml       a recipe that trains on it")
-    print(f"next: assay attack {name}.yaml; assay train {name}.yaml")
+    assay = beside("assay")
+    print(f"next: {assay} attack {name}.yaml; {assay} train {name}.yaml")
     return 0
+
+
+def beside(program: str) -> str:
+    """A program of this installation, which is usually not on the shell's path."""
+    found = Path(sys.executable).with_name(program)
+    return str(found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found)

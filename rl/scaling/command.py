@@ -13,6 +13,7 @@ from rl.scaling.forecast import TIE, WIDEST, Fit, TooLittle, compare, fit_curve,
 from rl.scaling.runs import Curve, Unit, read_curve
 
 FURTHER = (2, 10)  # times the compute of the run: forecast where nothing else is asked for
+NOTHING_SAID = 1  # exit code where no run has curve enough
 UNITS: dict[Unit, str] = {"flop": "FLOP", "seconds": "s"}
 
 
@@ -47,7 +48,7 @@ def scaling(arguments: argparse.Namespace) -> int:
     named = {str(r): f for r, f in zip(runs, fits, strict=True) if isinstance(f, Fit)}
     for first, second in combinations(named, 2):
         print(compared((first, named[first]), (second, named[second])))
-    return 0
+    return 0 if named else NOTHING_SAID
 
 
 def _check(at: Sequence[float], scores: Sequence[float]) -> None:
@@ -72,6 +73,7 @@ def described(
     """Lines for people. Every figure comes with its 95 % interval."""
     if isinstance(fit, TooLittle):
         yield f"  too little curve to say anything: {fit.reason}"
+        yield "  train with evaluation.every=10 or so, and for longer where the score still rises"
         return
     unit = UNITS[curve.unit]
     yield (

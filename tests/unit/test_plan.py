@@ -169,6 +169,30 @@ def test_more_processes_than_cores_are_warned_of():
     assert "warning" not in "\n".join(make_plan(recipe(engine={"servers": 2}), CPU).lines)
 
 
+def test_a_learning_rate_for_tiny_policies_is_warned_of_where_the_model_is_none():
+    def warnings(**changes):
+        found = make_plan(recipe(**{"model": "Org/Model", **changes}), CPU).lines
+        return [line for line in found if "warning" in line]
+
+    [line] = warnings(learner={"lr": 2.5e-4})
+    assert "learner.lr 0.00025 is for tiny policies" in line
+    assert "sft.lr 0.003 " in warnings(sft={"lr": 3e-3})[0]
+    assert not warnings(learner={"lr": 1e-6})
+    assert not warnings(learner={"lr": 2.5e-4}, lora={"rank": 16})
+    assert not warnings(learner={"lr": 2.5e-4}, model="embedded")
+
+
+def test_the_disk_that_samples_take_grows_with_their_length_and_number():
+    def samples(**changes):
+        [line] = [x for x in make_plan(recipe(**changes), CPU).lines if x.startswith("disk")]
+        number, unit = line.split("at most ")[1].split()[:2]
+        return float(number.replace(",", "")) * {"MiB": 1, "GiB": 1024}[unit]
+
+    short = samples(rollout={"max_new_tokens": 64})
+    assert samples(rollout={"max_new_tokens": 1984}) > 5 * short
+    assert samples(rollout={"max_new_tokens": 64}, evaluation={"every": 1}) > 1.5 * short
+
+
 def test_a_warm_start_is_shown_with_how_to_leave_it_out():
     text = "\n".join(make_plan(recipe(sft={"demonstrations": 16000}), CPU).lines)
     assert "16,000 worked solutions from the environments (none with sft=null)" in text

@@ -182,8 +182,10 @@ def test_two_runs_of_one_curve_are_a_tie_and_others_are_not(tmp_path, capsys):
 
 def test_too_little_curve_is_said_in_words(tmp_path, capsys):
     run = write_run(tmp_path / "run", steps=15)
-    assert main(["scaling", str(run)]) == 0
-    assert "too little curve to say anything: 3 evaluations" in capsys.readouterr().out
+    assert main(["scaling", str(run)]) == 1
+    said = capsys.readouterr().out
+    assert "too little curve to say anything: 3 evaluations" in said
+    assert "train with evaluation.every=10" in said
     assert not (run / "scaling.json").exists()
 
 
