@@ -123,11 +123,3 @@ def _named(name: str, visible: str, known: dict[str, Gpu]) -> Gpu:
         f"CUDA_VISIBLE_DEVICES={visible}: there is no GPU '{name}' here, `nvidia-smi -L` lists "
         f"{', '.join(known) or 'none'}: name some of these, or unset it to use all"
     )
-
-
-def threads_per_rank(asked: int, ranks: int) -> int:
-    """CPU threads of a learner rank: those of learner.threads, or at 0 its share of the cores.
-
-    Sums of floats depend on it, so that it is the same whatever OMP_NUM_THREADS says.
-    """
-    return asked or max(1, len(os.sched_getaffinity(0)) // ranks)

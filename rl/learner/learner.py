@@ -1,6 +1,7 @@
 """The learner: DeepSpeed through accelerate, on one or more ranks. The only door to both."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor
 
 from rl.checkpoint import write_model
-from rl.hardware import threads_per_rank
 from rl.learner import lora
 from rl.learner.attention import segments
 from rl.learner.batch import Batch
@@ -58,7 +58,8 @@ class Learner:
         self._routes_per_token = 0 if replayed is None else replayed.per_row
         self.model_path = Path(model_path)
         self.version = 0  # of the weights held: updates since the starting policy
-        torch.set_num_threads(threads_per_rank(settings.threads, world_size))
+        cores = len(os.sched_getaffinity(0))
+        torch.set_num_threads(settings.threads or max(1, cores // world_size))
         self._ranks = Ranks(rank, world_size, settings.collective_deadline_s)
         self._optimization = Optimization(model_path, recipe, self._ranks)
         self._engine = self._optimization.engine

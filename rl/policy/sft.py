@@ -20,7 +20,6 @@ from envs.base import Message, Task
 from envs.registry import make_env
 from rl import chat
 from rl.errors import UserError
-from rl.hardware import threads_per_rank
 from rl.recipe.config import Recipe
 from rl.recipe.sections import Sft
 from rl.sampling.answering import Answering, cut, pieces
@@ -178,7 +177,8 @@ def warm_start(source: Path, target: Path, recipe: Recipe, sft: Sft, say: Say) -
     from trl.trainer.sft_trainer import SFTTrainer
 
     disable_progress_bar()
-    torch.set_num_threads(threads_per_rank(recipe.learner.threads, 1))
+    if recipe.learner.threads:
+        torch.set_num_threads(recipe.learner.threads)
     tokenizer = AutoTokenizer.from_pretrained(source)
     rows = tokenise(tokenizer, found, Answering.of(recipe.rollout))
     n_tokens = sum(len(row["input_ids"]) for row in rows)

@@ -25,7 +25,6 @@ from envs.base import EnvError
 from envs.registry import make_env
 from envs.sources import source_files
 from rl.errors import UserError
-from rl.hardware import threads_per_rank
 from rl.policy.model_files import count_parameters, local_model
 from rl.recipe.config import Recipe
 from rl.recipe.load import RecipeError, read_resolved
@@ -160,8 +159,12 @@ def _ingredients(recipe: Recipe, source: Path | None) -> dict[str, Any]:
         if recipe.rollout.chunk_tokens is not None:
             keys = {"chunk_tokens", "carry_tokens", "head_tokens"}
             made_of["rollout"] = recipe.rollout.model_dump(include=keys)
-        threads = threads_per_rank(recipe.learner.threads, 1)
-        made_of["learner"] = {"dtype": recipe.learner.dtype, "threads": threads}
+        # What torch takes where none are said; sums of floats depend on how many there are.
+        usual = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+        made_of["learner"] = {
+            "dtype": recipe.learner.dtype,
+            "threads": recipe.learner.threads or usual,
+        }
         data = recipe.sft.data
         if data is None:
             made_of["envs"] = [[spec.model_dump(), _env_digest(spec)] for spec in recipe.envs]
