@@ -11,6 +11,7 @@ DeepSpeed reads its state with pickle: resume only from directories that your ow
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from rl.errors import UserError
 
 MANIFEST = "manifest.json"
+NAME = re.compile(r"step-\d{6,}")
 
 # Files of the starting policy that are copied; its weights and what they say are written anew.
 COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken", ".py"}
@@ -171,8 +173,9 @@ def _sha256(path: Path) -> str:
 
 
 def _steps(checkpoints: Path) -> list[Path]:
-    """Those that are called checkpoints, oldest first."""
-    return sorted(checkpoints.glob("step-*"), key=lambda path: int(path.name.split("-")[1]))
+    """Those that are called as checkpoints are, oldest first; a user's own copies are not."""
+    own = [path for path in checkpoints.glob("step-*") if NAME.fullmatch(path.name)]
+    return sorted(own, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def _hidden(step: Path) -> Path:

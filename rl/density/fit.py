@@ -70,11 +70,13 @@ def fit_reference(
         tokens: D0; None: what all of them were trained on.
 
     Raises:
-        NoCurve: fewer than 5 sizes with scores, several D and no D0, a D0 that lies outside, or
-            a largest member that scores no better than the smallest.
+        NoCurve: fewer than 5 sizes with scores, several D and no D0, a D0 that lies outside, a
+            largest member that scores no better than the smallest, or losses that do not fall.
     """
     table = _table(members, tokens)
     best = table.curve(table.losses, table.scores)
+    if best.score(best.largest) <= best.score(best.smallest):
+        raise NoCurve("its scores rise with size and its losses do not fall: no law has both")
     losses = np.array([best.loss_law.loss(*pair) for pair in zip(*table.of_losses, strict=True)])
     scores = np.array([best.score(n) for n in table.sizes])
     loss_noise = _deviation(np.log(table.losses / losses), 3 if table.one_d else 4)
@@ -124,6 +126,8 @@ def _table(members: Sequence[Member], tokens: float | None) -> _Table:
             f"{len({m.parameters for m, _ in scored})} sizes with a score"
             f"{' and a loss' if lossy else ''}, and a curve needs at least {FEWEST_SIZES}"
         )
+    if lossy and len({m.loss for m in lossy}) == 1:
+        raise NoCurve("all its losses are the same: leave them out to fit scores over size")
     d0 = _common_tokens(lossy or members, tokens)
     first, last = scored[0][1], scored[-1][1]
     vague = np.hypot(first.high - first.value, last.value - last.low)

@@ -14,6 +14,7 @@ Every row has a loss, a score, or both. An empty cell is a figure that is not kn
 """
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from math import inf, isfinite
@@ -25,6 +26,9 @@ from rl.density.trend import Point
 from rl.errors import UserError
 from rl.evaluation.statistics import Estimate
 
+THOUSANDS = re.compile(
+    r"(?<=\d),(?=\d{3}(?:,|$))"
+)  # 1,957,376; what other commas mean is not known
 ALL = "all"  # the mixture of all kinds of task
 COLUMNS = (
     "name", "env", "parameters", "tokens", "loss", "score", "score_low", "score_high",
@@ -52,7 +56,7 @@ class Row:
         if not text:
             return None
         try:
-            value = float(text.replace(",", "").replace("_", ""))
+            value = float(THOUSANDS.sub("", text).replace("_", ""))
         except ValueError:
             value = inf
         if not (isfinite(value) and low <= value <= high):

@@ -36,6 +36,7 @@ from rl.supervisor import Supervisor
 FETCH_DEADLINE_S = 6 * 3600.0  # of a download from the hub, or of reading a large model
 MAKE_DEADLINE_S = 2 * 3600.0
 PROGRAM_DEADLINE_S = 600.0  # to judge a program: a hundred tests of 6 s
+ANY = "evaluated"  # stands for the models, each of which is put in when its turn comes
 OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 FIXED = {
     "sft": None,
@@ -106,8 +107,7 @@ def asked(
         fixed += [f"envs={json.dumps(sections)}", "evaluation.envs=null"]
     if path is not None:
         label = run.resolve().name if run and path.parent == run else path.stem
-        # Any model will do here: each is put in when its turn comes.
-        recipe = load_recipe(path, [*fixed, "model=embedded", *overrides], profile=hardware.kind)
+        recipe = load_recipe(path, [*fixed, f"model={ANY}", *overrides], profile=hardware.kind)
     elif sections:
         label = "-".join(dict.fromkeys(section["name"] for section in sections))
         recipe = make_recipe(_without_recipe(sections, hardware), [*fixed, *overrides], "--env")
@@ -138,7 +138,7 @@ def _without_recipe(sections: Sequence[Any], hardware: Hardware) -> dict[str, An
     engine: dict[str, Any] = {"gpu_memory_utilization": 0.9}
     if hardware.kind == "cpu":
         engine = {"dtype": "float32", "kv_cache_gib": 4.0, "eager": True}
-    return {"model": "embedded", "envs": sections, "engine": engine}
+    return {"model": ANY, "envs": sections, "engine": engine}
 
 
 def _default_directory(label: str, recipe: Recipe, draw: Draw) -> str:

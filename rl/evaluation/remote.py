@@ -26,6 +26,7 @@ LIST_DEADLINE_S = 30.0
 MOST_LIST_BYTES = 4 << 20
 BYTES_PER_TOKEN = 64  # of an answer, generously; what is longer is not read
 MOST_TOKENS = 1 << 40
+ENDS = {"stop", "length", "content_filter", "tool_calls", None}  # else the server failed
 LATER = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # statuses with which asking again may help
 
 
@@ -179,6 +180,9 @@ def read_answer(body: bytes) -> Sampled:
     if not isinstance(choices, list) or len(choices) != 1:
         raise Malformed("an answer without exactly one choice")
     choice = _object(choices[0], "a choice")
+    ended = choice.get("finish_reason")
+    if ended not in ENDS:
+        raise Malformed(f"an answer that ended by {ended!r}")
     text = _object(choice.get("message"), "a message").get("content")
     if text is None:
         text = ""  # all of the budget went into thoughts, or the server kept it back
@@ -193,7 +197,7 @@ def read_answer(body: bytes) -> Sampled:
     counts = _object(usage, "usage")
     return Sampled(
         text=text,
-        stop=Stop.LENGTH if choice.get("finish_reason") == "length" else Stop.FINISHED,
+        stop=Stop.LENGTH if ended == "length" else Stop.FINISHED,
         prompt_tokens=_count(counts.get("prompt_tokens")),
         response_tokens=_count(counts.get("completion_tokens")),
         chunks=[],

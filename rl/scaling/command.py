@@ -35,7 +35,7 @@ def scaling(arguments: argparse.Namespace) -> int:
     for option in ("rung", "target", "check"):
         if getattr(arguments, option):
             raise UserError(f"--{option} is for `assay scaling plan RECIPE`, and these are runs")
-    _check(arguments.at, arguments.score)
+    _check(arguments.at, arguments.score, arguments.after)
     runs = [Path(word) for word in arguments.words]
     curves = [read_curve(run, arguments.over, arguments.after) for run in runs]
     fits = [fit_curve(curve.start.score, curve.points) for curve in curves]
@@ -51,7 +51,9 @@ def scaling(arguments: argparse.Namespace) -> int:
     return 0 if named else NOTHING_SAID
 
 
-def _check(at: Sequence[float], scores: Sequence[float]) -> None:
+def _check(at: Sequence[float], scores: Sequence[float], after: int) -> None:
+    if after < 0:
+        raise UserError(f"--after {after}: a step from 0 on, up to which evaluations are left out")
     for compute in at:
         if not (math.isfinite(compute) and compute > 0):
             raise UserError(f"--at {compute:g}: compute must be a number above 0, such as 1e15")

@@ -228,6 +228,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
         ("parameters,score\n7B,0.5\n", "parameters must be a number of at least 1, not '7B'"),
         ("parameters,score\n,0.5\n", "line 2: parameters is empty"),
         ("parameters,loss\n7e9,\n", "has neither a loss nor a score"),
+        ('parameters,score\n7e9,"0,5"\n', "score must be a number from 0 to 1, not '0,5'"),
         ("parameters,score,score_low\n7,0.5,0.6\n", "score 0.5 lies outside 0.6 to 0.5"),
     ],
 )

@@ -187,7 +187,11 @@ def test_what_gives_no_curve_is_said() -> None:
     with pytest.raises(NoCurve, match="says nothing about 9,000,000"):
         fit_reference(tokens_of({SIZES[0]: 2 * D0}), 9e6)
     with pytest.raises(NoCurve, match="a loss of 0: losses are above 0"):
-        fit_reference([replace(m, loss=0.0) for m in members()])
+        fit_reference([replace(m, loss=0.5 if i else 0.0) for i, m in enumerate(members())])
+    with pytest.raises(NoCurve, match="all its losses are the same"):
+        fit_reference([replace(m, loss=0.5) for m in members()])
+    with pytest.raises(NoCurve, match="its losses do not fall"):
+        fit_reference([replace(m, loss=0.5 + 0.1 * i) for i, m in enumerate(members())])
 
 
 def test_tokens_per_answer_lie_between_those_of_the_members() -> None:

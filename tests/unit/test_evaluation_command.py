@@ -1,6 +1,7 @@
 """What `assay eval` makes of its words before anything is started."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from rl.errors import UserError
 from rl.evaluation.command import PROGRAM_DEADLINE_S, Task, asked, each
 from rl.evaluation.settings import Draw
 from rl.evaluation.targets import Target, find_targets
-from rl.hardware import Hardware
+from rl.hardware import Gpu, Hardware
 from rl.progress import Progress
 
 CPU = Hardware(2, 8.0, (), "cpu")
@@ -37,6 +38,14 @@ def test_programs_have_time_for_their_tests_unless_a_deadline_is_said(programs):
 def test_how_many_problems_of_a_benchmark_can_be_said(programs):
     assert asked(["m"], None, [programs], [], CPU)[1] is Draw.ALL
     assert asked(["m"], None, [programs], ["evaluation.problems=1"], CPU)[1] is Draw.EACH
+
+
+def test_what_holds_of_the_embedded_policy_binds_no_other_model():
+    long = ["rollout.max_new_tokens=4096", "engine.max_model_tokens=8192"]
+    assert asked(["Org/Model"], None, ["arithmetic"], long, CPU)[0].rollout.max_new_tokens == 4096
+    gpu = Hardware(16, 128.0, (Gpu("0", "Some GPU"),), "gpu")
+    for recipe in sorted(Path("recipes").glob("*.yaml")):
+        assert asked(["Org/Model"], recipe, [], [], gpu)[0].envs
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_the_key_goes_into_the_header_and_into_no_message():
         reply({"choices": [], "usage": {}}),
         reply({**said("x"), "choices": said("x")["choices"] * 2}),
         reply(said({"text": "x"})),
+        reply(said("", finish="abort")),
         reply(said("x", tokens="many")),
         reply(said("x", tokens=-1)),
         reply(said("x", tokens=True)),

@@ -194,6 +194,7 @@ def test_too_little_curve_is_said_in_words(tmp_path, capsys):
     [
         (["--at", "-1"], "--at -1: compute must be a number above 0"),
         (["--at", "nan"], "--at nan: compute must be"),
+        (["--after", "-1"], "--after -1: a step from 0 on"),
         (["--score", "80"], "--score 80: a score lies between 0 and 1"),
         (["--rung", "steps=1"], "--rung is for `assay scaling plan RECIPE`"),
         (["steps=1"], "'steps=1': runs are what they are"),

@@ -1,6 +1,7 @@
 """What the words after `assay eval` stand for."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_a_run_stands_for_its_starting_policy_and_all_its_checkpoints(run, tmp_p
     assert [target.step for target in found] == [0, 2, 4]
     assert found[0].source == str(tmp_path / "start")
     assert found[2].source == str(run / "checkpoints" / "step-000004")
+
+
+def test_copies_that_a_user_made_of_checkpoints_are_left_alone(run):
+    checkpoints = run / "checkpoints"
+    for copied in ("step-000002-best", "step-000004.bak"):
+        shutil.copytree(checkpoints / "step-000002", checkpoints / copied)
+    for version in (6, 8):
+        save_checkpoint(checkpoints, Weights(version), keep=2)
+    left = sorted(path.name for path in checkpoints.iterdir())
+    assert left == ["step-000002-best", "step-000004.bak", "step-000006", "step-000008"]
 
 
 def test_without_the_starting_policy_the_checkpoints_are_left(run, tmp_path):
