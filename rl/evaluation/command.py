@@ -21,7 +21,14 @@ from rl.evaluation.contamination import (
     trained_on,
 )
 from rl.evaluation.problems import env_section
-from rl.evaluation.settings import Draw, Settings, asks_for_more, differing, sampling_settings
+from rl.evaluation.settings import (
+    Draw,
+    Settings,
+    asks_for_more,
+    data_digest,
+    differing,
+    sampling_settings,
+)
 from rl.evaluation.store import Store, answers
 from rl.evaluation.table import Evaluated, show, write_summary
 from rl.evaluation.targets import Target, find_targets, is_run
@@ -255,17 +262,19 @@ def _in_a_process(
 
 def _settings(target: Target, found: dict[str, Any], task: Task) -> Settings:
     recipe = task.recipe
+    envs = [spec.model_dump() for spec in recipe.evaluation.envs or recipe.envs]
     return Settings(
         checkpoint=target.source,
         identity=found["identity"],
         step=target.step,
         variant=target.variant,
         parameters=found["parameters"],
-        envs=[spec.model_dump() for spec in recipe.evaluation.envs or recipe.envs],
+        envs=envs,
         draw=task.draw,
         problems=recipe.evaluation.problems,
         sampling=sampling_settings(recipe),
         versions=versions(),
+        data=data_digest(envs),
     )
 
 

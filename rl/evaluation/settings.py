@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from hashlib import file_digest, sha256
+from pathlib import Path
 from typing import Any
 
 from rl.recipe.config import Recipe
@@ -35,6 +37,7 @@ class Settings:
     problems: int  # in all, or of each environment
     sampling: dict[str, Any]
     versions: dict[str, str]  # of everything installed
+    data: str | None = None  # sha256 of the files that the environments' options name, if any
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,10 +84,32 @@ def sampling_settings(recipe: Recipe) -> dict[str, Any]:
         "head_tokens": rollout.head_tokens if in_chunks else None,
         "closing_phrase": rollout.closing_phrase if rollout.truncated == "interrupt" else None,
         "dtype": recipe.engine.dtype,
+        "max_model_tokens": recipe.engine.max_model_tokens,
+        "extra_args": recipe.engine.extra_args,
+        "verify": recipe.verify.model_dump(include={"deadline_s", "cpu_s"}),
         # Answer k to a problem is sampled with the problem's seed + k, and problems have the same
         # seeds in every evaluation.
         "seed": 0,
     }
+
+
+def data_digest(envs: Iterable[dict[str, Any]]) -> str | None:
+    """Of the local files that options name: with other contents they are other problems."""
+    options = [x for spec in envs for key, x in spec.items() if key != "name"]
+    named = [Path(x).expanduser() for x in options if isinstance(x, str)]
+    files = [
+        file
+        for path in named
+        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+        if file.is_file()
+    ]
+    if not files:
+        return None
+    digest = sha256()
+    for file in files:
+        with file.open("rb") as content:
+            digest.update(file_digest(content, "sha256").digest())
+    return digest.hexdigest()
 
 
 def differing(then: Settings, now: Settings) -> list[str]:

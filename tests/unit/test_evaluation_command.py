@@ -8,7 +8,7 @@ import pytest
 from rl.cli import main
 from rl.errors import UserError
 from rl.evaluation.command import PROGRAM_DEADLINE_S, Task, asked, each
-from rl.evaluation.settings import Draw
+from rl.evaluation.settings import Draw, data_digest, sampling_settings
 from rl.evaluation.targets import Target, find_targets
 from rl.hardware import Gpu, Hardware
 from rl.progress import Progress
@@ -46,6 +46,26 @@ def test_what_holds_of_the_embedded_policy_binds_no_other_model():
     gpu = Hardware(16, 128.0, (Gpu("0", "Some GPU"),), "gpu")
     for recipe in sorted(Path("recipes").glob("*.yaml")):
         assert asked(["Org/Model"], recipe, [], [], gpu)[0].envs
+
+
+def test_questions_that_were_edited_are_others(tmp_path):
+    file = tmp_path / "mine.jsonl"
+    env = {"name": "dataset", "weight": 1.0, "path": str(file)}
+    file.write_text('{"question": "1+1?", "answer": "3"}\n')
+    before = data_digest([env])
+    assert before == data_digest([env, {"name": "arithmetic", "digits": 3}])
+    file.write_text('{"question": "1+1?", "answer": "2"}\n')
+    assert data_digest([env]) not in (before, None)
+    assert data_digest([{"name": "arithmetic", "note": "no file"}]) is None
+
+
+def test_what_cuts_or_judges_answers_otherwise_is_another_evaluation():
+    def sampling(*overrides):
+        return sampling_settings(asked(["m"], None, ["arithmetic"], overrides, CPU)[0])
+
+    for override in ("engine.max_model_tokens=64000", "verify.cpu_s=9", "verify.deadline_s=9",
+                     "engine.extra_args={quantization: fp8}"):  # fmt: skip
+        assert sampling(override) != sampling(), override
 
 
 @pytest.mark.parametrize(
