@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -180,7 +182,9 @@ class Dataset(Env):
         return self._instructed(question)
 
     def _answer(self, answer: object, where: str) -> str:
-        text = str(answer) if isinstance(answer, int | float) else answer
+        text = answer
+        if isinstance(answer, int | float) and not isinstance(answer, bool) and isfinite(answer):
+            text = format(Decimal(repr(answer)), "f")  # str() would write 1e-07
         if not isinstance(text, str) or not text.strip():
             raise EnvError(f"{where}: '{self.answer_field}' is no answer: {answer!r}")
         if not self.answer_pattern:

@@ -203,6 +203,16 @@ def test_questions_of_one_origin_are_a_family_and_those_of_none_stand_alone(tmp_
     assert {dataset(path=path).family(task) for task in drawn(env, "train", 60)} == {None}
 
 
+def test_numbers_are_answers_written_out_and_truth_values_are_none(tmp_path: Path) -> None:
+    for number, written in ((0.0000001, "0.0000001"), (1e22, "1" + "0" * 22), (0.5, "0.5")):
+        path = write(tmp_path / f"{written}.jsonl", [{"question": "?", "answer": number}] * 2)
+        env = make_env("dataset", {"path": path, "test_path": path})
+        assert env.draw("train", 0, 0).truth == written
+    path = write(tmp_path / "true.jsonl", [{"question": "?", "answer": True}])
+    with pytest.raises(EnvError, match="'answer' is no answer: True"):
+        make_env("dataset", {"path": path, "test_path": path}).draw("train", 0, 0)
+
+
 def test_a_split_without_questions_is_said_and_not_waited_for(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", gsm8k(20))
     env = dataset(path=path, test_path=path)
