@@ -30,7 +30,7 @@ def main() -> None:
                 seed=seed,
                 temperature=request["temperature"],
                 max_tokens=request["max_tokens"],
-                logprobs=0,  # of the sampled token alone, as the loop asks for
+                logprobs=request.get("logprobs", 0),  # 0: of the sampled token alone
                 detokenize=False,
             )
             for seed in request["seeds"]

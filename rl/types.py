@@ -46,7 +46,9 @@ class Completion:
     """One answer as it was sampled. `tokens` and `logprobs` have length L."""
 
     tokens: list[int]
-    logprobs: list[float]  # nats, of the distribution really sampled from, at sampling time
+    # Nats, of the distribution really sampled from, at sampling time. Whoever only judges answers
+    # asks for none: then what stands here means nothing.
+    logprobs: list[float]
     stop: Stop
     spans: tuple[Span, ...]  # in order; a token outside of them was put in, not sampled
     chunks: tuple[Chunk, ...] = ONE_CHUNK  # in order, the first at 0

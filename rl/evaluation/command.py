@@ -194,7 +194,8 @@ def _one(target: Target, task: Task, progress: Progress) -> Evaluated:
         then = store.settings()
         if then is not None:
             _refuse_other_settings(store, then, settings, target)
-        if then is not None and store.complete and not asks_for_more(then, settings):
+        complete = store.complete and not store.n_failed()
+        if then is not None and complete and not asks_for_more(then, settings):
             progress.say("    evaluated already: nothing is sampled again")
             settings = then
         else:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from envs.base import NoTasks
 from envs.dataset import FORMATS
@@ -17,6 +17,14 @@ from rl.tasks import Drawn, Tasks, sampling_seed
 OPTIONS = re.compile(r":(?=[A-Za-z_]\w*=)")  # between a name and its options
 QUESTIONS = "envs.math_benchmarks:MathBenchmark"  # a file of them, all held out
 NEXT_OPTION = re.compile(r",(?=[A-Za-z_]\w*=)")
+
+
+class Wanted(NamedTuple):
+    """Answers `first` to `first + n - 1` to a problem."""
+
+    problem: Drawn
+    first: int
+    n: int
 
 
 def env_section(text: str) -> dict[str, Any]:
@@ -75,3 +83,16 @@ def _of(spec: EnvSpec, wanted: int, *, whole: bool) -> Iterator[Drawn]:
 def expected(found: Sequence[Drawn], samples: int) -> Iterator[tuple[Drawn, int]]:
     """Every answer that the evaluation consists of: a problem, and the number of the answer."""
     return ((problem, sample) for problem in found for sample in range(samples))
+
+
+def asked_together(missing: Sequence[tuple[Drawn, int]], most: int) -> list[Wanted]:
+    """Answers to one problem whose numbers follow each other, at most so many in one."""
+    found: list[Wanted] = []
+    for problem, sample in missing:
+        last = found[-1] if found else None
+        follows = last and last.problem is problem and last.first + last.n == sample
+        if last and follows and last.n < most:
+            found[-1] = last._replace(n=last.n + 1)
+        else:
+            found.append(Wanted(problem, sample, 1))
+    return found

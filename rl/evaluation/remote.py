@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 import aiohttp
 
 from rl.errors import UserError
+from rl.evaluation.problems import Wanted
 from rl.evaluation.store import Sampled
 from rl.progress import printable
 from rl.recipe.config import Recipe
@@ -27,6 +28,7 @@ MOST_LIST_BYTES = 4 << 20
 BYTES_PER_TOKEN = 64  # of an answer, generously; what is longer is not read
 MOST_TOKENS = 1 << 40
 ENDS = {"stop", "length", "content_filter", "tool_calls", None}  # else the server failed
+REFUSED = {400, 413, 422}  # what this request asks for: too long a question, for example
 LATER = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # statuses with which asking again may help
 
 
@@ -56,6 +58,7 @@ class RemoteServer:
                 "rollout.chunk_tokens=null and rollout.truncated=train, or give the model itself"
             )
         self.places = recipe.engine.max_num_seqs
+        self.together = 1  # servers differ in what a seed means for several
         self._url = url
         self._model = model
         self._headers = _headers(key)
@@ -77,6 +80,9 @@ class RemoteServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.close()
+
+    async def answers(self, wanted: Wanted) -> list[Sampled]:
+        return [await self.answer(wanted.problem, wanted.first + k) for k in range(wanted.n)]
 
     async def answer(self, problem: Drawn, sample: int) -> Sampled:
         """One answer; asked for up to ATTEMPTS times, within rollout.deadline_s in all.
@@ -124,6 +130,9 @@ class RemoteServer:
                 if reply.status == 400 and other in said and budget_key != other:
                     self._budget_key = other
                     continue
+                if reply.status in REFUSED:
+                    failure = f"{self._url} refuses this problem: {said}"
+                    return Sampled("", Stop.FAILED, 0, 0, [], [], failure)
                 if reply.status not in LATER:
                     raise EngineError(f"{self._url} refused an answer: {said}")
             except (aiohttp.ClientError, OSError, Malformed) as error:

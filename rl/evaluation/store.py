@@ -28,6 +28,7 @@ class Sampled(NamedTuple):
     response_tokens: int
     chunks: list[list[int]]  # start, head, tail of each; none where a server took text
     injected: list[list[int]]  # [start, end) of tokens that were put in
+    failure: str = ""  # why there is none, where it FAILED and that is known
 
 
 class Store:
@@ -74,6 +75,15 @@ class Store:
         """Put other answers in place of those stored. The scores of these are forgotten."""
         self._forget_scores()
         self.write_rows(ANSWERS, rows)
+
+    def n_failed(self) -> int:
+        """Answers that there are none of, because the server failed."""
+        return sum(row["stop"] == Stop.FAILED for row in self.rows())
+
+    def forget_failed(self) -> None:
+        """They are missing, as if nobody had asked for them. Call before going on."""
+        if self.n_failed():
+            self.replace([row for row in self.rows() if row["stop"] != Stop.FAILED])
 
     def write_rows(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         """Replace a file of JSON lines in one go."""
@@ -160,12 +170,13 @@ def row_of(
     step: int | None, problem: Drawn, sample: int, sampled: Sampled, verdict: Verdict
 ) -> dict[str, Any]:
     """One line of answers.jsonl."""
+    key = problem.task.key
     return {
         "step": step,
         "split": "test",
-        "id": f"{problem.task.key[:16]}/{sample}",
-        "task": problem.task.key[:16],
-        "problem": problem.task.key,
+        "id": f"{key[:16]}/{sample}",
+        "task": key[:16],
+        "problem": key,
         "family": problem.family,
         "sample": sample,
         **job(problem.env, problem.options, problem.task, sampled.text),

@@ -26,12 +26,15 @@ def read_completions(
     max_new_tokens: int,
     prompt_tokens: int = 0,
     experts: Experts | None = None,
+    *,
+    logprobs: bool = True,
 ) -> list[Completion]:
     """The `n` completions in an answer of /inference/v1/generate, in the order of their seeds.
 
     Args:
         prompt_tokens: of the prompt.
         experts: of the model, where an answer has to say which of them computed it.
+        logprobs: whether they were asked for.
 
     Raises:
         Malformed: anything is missing, of another type, or of another length than it must be.
@@ -40,18 +43,14 @@ def read_completions(
     by_index = {_dict(choice, "a choice").get("index"): choice for choice in choices}
     if sorted(by_index, key=repr) != sorted(range(n), key=repr) or len(choices) != n:
         raise Malformed(f"choices {list(by_index)} where 0 to {n - 1} were due")
-    found = [_completion(by_index[index], max_new_tokens) for index in range(n)]
+    found = [_completion(by_index[index], max_new_tokens, logprobs) for index in range(n)]
     if experts is None:
         return found
     return [_routed(c, by_index[i], prompt_tokens, experts) for i, c in enumerate(found)]
 
 
-def _completion(choice: dict[str, Any], max_new_tokens: int) -> Completion:
+def _completion(choice: dict[str, Any], max_new_tokens: int, logprobs: bool) -> Completion:
     tokens = [_token(t) for t in _list(choice.get("token_ids"), "token_ids")]
-    content = _list(_dict(choice.get("logprobs"), "logprobs").get("content"), "logprobs.content")
-    pairs = [_dict(entry, "a log-probability") for entry in content]
-    if [pair.get("token_id") for pair in pairs] != tokens:
-        raise Malformed(f"{len(tokens)} tokens but log-probabilities of {len(pairs)} other ones")
     if len(tokens) > max_new_tokens:
         raise Malformed(f"{len(tokens)} tokens where {max_new_tokens} were allowed")
     stop = STOPS.get(str(choice.get("finish_reason")), Stop.FAILED)
@@ -59,10 +58,18 @@ def _completion(choice: dict[str, Any], max_new_tokens: int) -> Completion:
         raise Malformed(f"a {stop} answer without a token")
     return Completion(
         tokens=tokens,
-        logprobs=[_logprob(pair.get("logprob")) for pair in pairs],
+        logprobs=_logprobs(choice, tokens) if logprobs else [],
         stop=stop,
         spans=_spans(choice.get("weight_versions") or [], len(tokens)),
     )
+
+
+def _logprobs(choice: dict[str, Any], tokens: list[int]) -> list[float]:
+    content = _list(_dict(choice.get("logprobs"), "logprobs").get("content"), "logprobs.content")
+    pairs = [_dict(entry, "a log-probability") for entry in content]
+    if [pair.get("token_id") for pair in pairs] != tokens:
+        raise Malformed(f"{len(tokens)} tokens but log-probabilities of {len(pairs)} other ones")
+    return [_logprob(pair.get("logprob")) for pair in pairs]
 
 
 def _routed(
@@ -118,6 +125,16 @@ def read_scores(answer: Any, tokens: list[int]) -> list[float]:
         by_token = _dict(entry, "a log-probability")
         scores.append(_logprob(_dict(by_token.get(str(token)), f"token {token}").get("logprob")))
     return scores
+
+
+def read_context(answer: Any) -> int:
+    """The longest sequence that a server computes, prompt and answer, out of /v1/models.
+
+    Raises:
+        Malformed: it is not there.
+    """
+    [model, *_] = _list(_dict(answer, "an answer").get("data"), "data") or [None]
+    return _token(_dict(model, "a model").get("max_model_len"))
 
 
 def _dict(value: Any, what: str) -> dict[str, Any]:

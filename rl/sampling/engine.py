@@ -14,14 +14,15 @@ from typing import Any, NamedTuple, Self, TypeVar
 import aiohttp
 
 from rl.recipe.config import Recipe
-from rl.sampling.answers import EngineError, Malformed, read_completions, read_scores
+from rl.sampling.answers import EngineError, Malformed, read_completions, read_context, read_scores
 from rl.sampling.pace import Meter, Pace
 from rl.sampling.places import Places
 from rl.sampling.routes import Experts
 from rl.sampling.schedule import server_of
-from rl.types import Completion
+from rl.types import Completion, Stop
 
 GENERATE = "/inference/v1/generate"
+MODELS = "/v1/models"
 CONTROL_DEADLINE_S = 60.0  # of a request that computes next to nothing
 HEALTH_DEADLINE_S = 5.0
 POLL_S = 0.1
@@ -36,6 +37,7 @@ class Sampling(NamedTuple):
     temperature: float
     n: int  # answers per prompt
     top_p: float = 1.0  # training never changes it; an evaluation may
+    logprobs: bool = True  # of the tokens sampled; who only judges answers needs none
 
 
 class Deadline:
@@ -95,12 +97,14 @@ class Engine:
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._deadline_s = recipe.rollout.deadline_s
         self._update_deadline_s = recipe.engine.update_deadline_s
-        # A synchronous run sends whole groups: enough for a full batch and another one waiting, not
-        # a connection for every problem. One that runs ahead sends answers singly, and keeps those
-        # that have to wait here, where the oldest goes first.
-        ahead = 1 if recipe.max_staleness else 2
+        # A synchronous run sends whole groups, which hold their places until their longest answer
+        # is done: enough for a full batch and others waiting, not a connection for every problem.
+        # One that runs ahead sends answers singly, and keeps those that have to wait here, where
+        # the oldest goes first.
+        ahead = 1 if recipe.max_staleness else 4
         self._places = [Places(ahead * recipe.engine.max_num_seqs) for _ in self.urls]
         self._meter = Meter(len(self.urls))
+        self.context_tokens: int | None = None  # the servers', once they are ready
 
     async def __aenter__(self) -> Self:
         # No limits of the client's own: they would make requests wait unseen. A connection for each
@@ -123,6 +127,14 @@ class Engine:
         """
         deadline = Deadline(deadline_s, "engine.start_deadline_s")
         await self.on_every_server(lambda url: self._until_healthy(url, deadline))
+        try:
+            self.context_tokens = read_context(await self.request("GET", self.urls[0], MODELS))
+        except Malformed as error:
+            raise EngineError(f"rollout server {self.urls[0]}/{MODELS} gave {error}") from error
+
+    def fits(self, prompt: Sequence[int]) -> bool:
+        """Whether the servers' context has room for at least one token of an answer."""
+        return self.context_tokens is None or len(prompt) < self.context_tokens
 
     async def _until_healthy(self, url: str, deadline: Deadline) -> None:
         while True:
@@ -182,7 +194,7 @@ class Engine:
         """`sampling.n` answers to one prompt, all at once when the last is finished.
 
         Waits until the server has places for them, then for the server; the deadline's owner and
-        whoever cancels this end the wait.
+        whoever cancels this end the wait. Of a prompt that does not fit all FAILED at once.
 
         Args:
             seed: of the first answer; each of the others has one more.
@@ -192,6 +204,8 @@ class Engine:
         Raises:
             EngineError: see `sample`.
         """
+        if not self.fits(prompt):
+            return [Completion([], [], Stop.FAILED, ())] * sampling.n
         server = server_of(index, len(self.urls))
         request = {"token_ids": prompt, "sampling_params": _parameters(sampling, seed)}
         if self._experts is not None:
@@ -203,7 +217,12 @@ class Engine:
                     self.urls[server],
                     request,
                     lambda answer: read_completions(
-                        answer, sampling.n, sampling.max_new_tokens, len(prompt), self._experts
+                        answer,
+                        sampling.n,
+                        sampling.max_new_tokens,
+                        len(prompt),
+                        self._experts,
+                        logprobs=sampling.logprobs,
                     ),
                     deadline,
                 )
@@ -339,6 +358,6 @@ def _parameters(sampling: Sampling, seed: int) -> dict[str, Any]:
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_new_tokens,
-        "logprobs": 0,  # of the sampled token alone
+        "logprobs": 0 if sampling.logprobs else None,  # 0: of the sampled token alone
         "detokenize": False,
     }

@@ -150,12 +150,20 @@ class Rollouts:
 
     async def _verdict(self, drawn: Drawn, rollout: Rollout) -> Verdict:
         if rollout.completion.stop is Stop.FAILED:
-            return broken("the engine did not finish this answer", ENGINE)
+            return broken(self._why_failed(rollout.prompt_tokens), ENGINE)
         one = job(drawn.env, drawn.options, drawn.task, rollout.response)
         if drawn.solution is None:
             return await self.pool.verify(one)
         control = job(drawn.env, drawn.options, drawn.task, drawn.solution)
         return await self.pool.verify(one, control)
+
+    def _why_failed(self, prompt: Sequence[int]) -> str:
+        if self.engine.fits(prompt):
+            return "the engine did not finish this answer"
+        return (
+            f"the question has {len(prompt):,} tokens, and with an answer the model takes "
+            f"{self.engine.context_tokens:,} (engine.max_model_tokens): leave such questions out"
+        )
 
 
 def answering_of(tokenizer: Any, recipe: Recipe) -> Answering:
