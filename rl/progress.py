@@ -139,7 +139,7 @@ def before_after(summary: dict[str, Any]) -> Table:
     of_env = before["avg_by_env"], after["avg_by_env"]
     if len(of_env[0]) > 1:
         rows += [(f"  {x}", of_env[0][x], of_env[1][x]) for x in of_env[0] if x in of_env[1]]
-    rows.append((f"pass@{k}", before["pass_at_k"], after["pass_at_k"]))
+    rows.append((f"pass@{after['pass_k']}", before["pass_at_k"], after["pass_at_k"]))
     for label, then, now in rows:
         table.add_row(
             label,

@@ -43,7 +43,7 @@ from rl.weights.publisher import WeightPublisher
 from verifiers.pool import VerifierStartError
 
 MAX_PROBE_TOKENS = 128
-SCORES = ("avg_at_k", "avg_by_env", "pass_at_k")  # of an evaluation, in the run's summary
+SCORES = ("avg_at_k", "avg_by_env", "pass_k", "pass_at_k")  # of an evaluation, in the run's summary
 
 
 def main() -> int:

@@ -169,7 +169,8 @@ async def hold_out(run: Run, step: int) -> None:
     run.directory.append("evals.jsonl", [row])
     run.trackers.log_evaluation(row)
     k, average, best = row["samples"], Estimate(**row["avg_at_k"]), Estimate(**row["pass_at_k"])
-    run.events.say(f"held out, after step {step}: avg@{k} {average}, pass@{k} {best}")
+    pass_k = row["pass_k"]
+    run.events.say(f"held out, after step {step}: avg@{k} {average}, pass@{pass_k} {best}")
     run.watch.evaluated(step, evaluations, [row["reward"] for row in metrics])
 
 

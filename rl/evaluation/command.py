@@ -16,6 +16,7 @@ from rl.errors import UserError
 from rl.evaluation.contamination import (
     Contamination,
     contamination,
+    met_json,
     score_without,
     text_of,
     trained_on,
@@ -222,7 +223,7 @@ def _met_in_training(
         rest = score_without(one.answers, met)
         if met.met and rest is not None:
             progress.say(f"    {one.name} without those: {rest}")
-        found[one.name] = met.to_json() | {"avg_at_k_without": rest and rest._asdict()}
+        found[one.name] = met_json(one.answers, met)
     return found
 
 

@@ -59,6 +59,11 @@ class Contamination:
             "trained on"
         )
 
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> "Contamination":
+        copied, same = frozenset(found["copied"]), frozenset(found["same_template"])
+        return cls(found["problems"], found["trained"], copied, same)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "problems": self.problems,
@@ -117,6 +122,12 @@ def trained_on(run_dir: Path) -> Iterator[str]:
 def text_of(prompt: str | Sequence[Mapping[str, str]]) -> str:
     """What a task shows, as a stored answer has it: one text, or messages."""
     return prompt if isinstance(prompt, str) else "\n\n".join(m["content"] for m in prompt)
+
+
+def met_json(answers: Sequence[Answer], found: Contamination) -> dict[str, Any]:
+    """What an evaluation's summary says of it."""
+    rest = score_without(answers, found)
+    return found.to_json() | {"avg_at_k_without": rest and rest._asdict()}
 
 
 def score_without(answers: Sequence[Answer], found: Contamination) -> Estimate | None:

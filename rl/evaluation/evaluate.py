@@ -49,6 +49,7 @@ def score(groups: Sequence[Group], held_out: Sequence[Drawn]) -> dict[str, Any]:
         "samples": found.samples,
         "avg_at_k": found.avg_at_k._asdict(),
         "avg_by_env": {name: own.avg_at_k._asdict() for name, own in by_env.items()},
+        "pass_k": max(found.pass_at_k),  # fewer than samples where every task has a broken verdict
         "pass_at_k": found.pass_at_k[max(found.pass_at_k)]._asdict(),
         "truncated_fraction": found.truncated_fraction,
         "broken": found.broken,

@@ -8,12 +8,14 @@ from typing import Any
 from envs.base import EnvError
 from rl.commands.audit import CHANGED, change_of, judged_again, print_changes, sample_of
 from rl.errors import UserError
+from rl.evaluation.contamination import Contamination, met_json
 from rl.evaluation.store import ANSWERS, SETTINGS, Store, answers
-from rl.evaluation.table import Evaluated, show
+from rl.evaluation.table import SUMMARY, Evaluated, show, write_summary
 from rl.judging import verifier_pool
 from rl.progress import Progress
 from rl.recipe.config import Recipe
 from rl.recipe.load import read_resolved
+from rl.record import RunDirectory
 from rl.supervisor import locked
 from rl.types import Stop
 from verifiers.pool import VerifierStartError
@@ -47,6 +49,7 @@ def regrade(directory: Path) -> int:
         scored = [evaluated for evaluated, _ in results if evaluated is not None]
         if scored:
             show(scored, progress)
+        _renew_summary(directory if (directory / SUMMARY).exists() else directory.parent)
         progress.say(str(directory))
     return CHANGED if any(changed for _, changed in results) else 0
 
@@ -68,14 +71,38 @@ def _one(path: Path, progress: Progress) -> tuple[Evaluated | None, int]:
         _refuse_broken(changes, len(rows), recipe, path)
         store.write_rows(LIST, changes)
         print_changes(changes, counts)
-        found = answers(rows, settings)
         if not store.complete:
             store.write_rows(ANSWERS, rows)
             progress.say("    it is not complete: the command that began it goes on with it")
             return None, len(changes)
         store.replace(rows)
         store.finish(settings)
-        return Evaluated(path.name, path, settings, store.scores(), found), len(changes)
+        return _stored(path), len(changes)
+
+
+def _renew_summary(out: Path) -> None:
+    """Bring evaluation.json, where there is one, to what the models in it now score."""
+    files = RunDirectory(out)
+    if not (out / SUMMARY).exists():
+        return
+    before = files.read_json(SUMMARY)
+    paths = [out / one["directory"] for one in before["evaluated"]]
+    now = [_stored(path) for path in paths if Store(path).complete]
+    met = {
+        one.name: met_json(one.answers, Contamination.from_json(before["contamination"][one.name]))
+        for one in now
+        if one.name in before["contamination"]
+    }
+    write_summary(out, now, met)
+
+
+def _stored(path: Path) -> Evaluated:
+    store = Store(path)
+    settings = store.settings()
+    assert settings is not None
+    return Evaluated(
+        path.name, path, settings, store.scores(), answers(list(store.rows()), settings)
+    )
 
 
 async def _judge(rows: list[Row], recipe: Recipe, log: Path) -> tuple[list[Row], Counter[str]]:

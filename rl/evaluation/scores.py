@@ -7,11 +7,10 @@ from typing import Any
 
 from rl.evaluation.statistics import (
     Estimate,
+    all_right,
     majority,
     mean_of_amounts,
     mean_over_problems,
-    pass_at_k,
-    pass_hat_k,
 )
 from verifiers.verdict import Outcome
 
@@ -41,6 +40,7 @@ class Scores:
     avg_at_k: Estimate  # mean score
     pass_at_k: dict[int, Estimate]  # chance that one of k answers is right; every k to `samples`
     pass_hat_k: dict[int, Estimate]  # chance that all of k answers are right
+    problems_at_k: dict[int, int]  # with so many judged answers: what those two are means over
     majority_at_k: Estimate | None  # chance that the most common answer is; None: none is common
     mean_tokens: Estimate  # per answer
     truncated_fraction: float  # of answers
@@ -54,6 +54,7 @@ class Scores:
             **{
                 name: {str(k): e._asdict() for k, e in getattr(self, name).items()} for name in many
             },
+            "problems_at_k": {str(k): n for k, n in self.problems_at_k.items()},
             "majority_at_k": self.majority_at_k._asdict() if self.majority_at_k else None,
             "mean_tokens": self.mean_tokens._asdict(),
         }
@@ -77,8 +78,9 @@ def scores(answers: Sequence[Answer]) -> Scores:
         problems=len(problems),
         samples=samples,
         avg_at_k=mean_over_problems([mean_score(group) for group in judged], families(judged)),
-        pass_at_k=_curve(judged, samples, pass_at_k),
-        pass_hat_k=_curve(judged, samples, pass_hat_k),
+        pass_at_k=_curve(judged, samples, _one_right),
+        pass_hat_k=_curve(judged, samples, all_right),
+        problems_at_k={k: n for k in range(1, samples + 1) if (n := _enough(judged, k))},
         majority_at_k=_majority(judged),
         mean_tokens=mean_of_amounts(
             [sum(a.tokens for a in group) / len(group) for group in problems.values()],
@@ -105,7 +107,8 @@ def scores_json(answers: Sequence[Answer]) -> dict[str, Any]:
             found[name] = scores(by_env[name]).to_json()
         except ValueError as error:
             raise ValueError(f"environment '{name}': {error}") from error
-    return {"all": scores(answers).to_json(), "by_env": found}
+    every = found[name] if len(found) == 1 else scores(answers).to_json()
+    return {"all": every, "by_env": found}
 
 
 Problem = tuple[str, str]  # env and problem
@@ -136,18 +139,30 @@ def families(groups: Sequence[Sequence[Answer]]) -> list[Hashable] | None:
     return [(a.env, a.problem, "") if a.family is None else (a.env, a.family) for a in firsts]
 
 
+def _enough(judged: Sequence[Sequence[Answer]], k: int) -> int:
+    return sum(len(group) >= k for group in judged)
+
+
+def _one_right(n: int, c: int) -> list[float]:
+    """pass@k for k = 1 to n."""
+    return [1.0 - none for none in all_right(n, n - c)]
+
+
 def _curve(
-    judged: Sequence[Sequence[Answer]], samples: int, figure: Callable[[int, int, int], float]
+    judged: Sequence[Sequence[Answer]], samples: int, figures: Callable[[int, int], list[float]]
 ) -> dict[int, Estimate]:
-    """`figure` of (answers, right ones, k), averaged over problems, for every k."""
+    """`figures` of (answers, right ones), averaged for every k over the problems that have it."""
+    curves = [
+        figures(len(group), sum(a.outcome is Outcome.CORRECT for a in group)) for group in judged
+    ]
+    clusters = families(judged)
     found: dict[int, Estimate] = {}
     for k in range(1, samples + 1):
-        enough = [group for group in judged if len(group) >= k]
+        enough = [i for i, curve in enumerate(curves) if len(curve) >= k]
         if not enough:
             break
-        right = [sum(a.outcome is Outcome.CORRECT for a in group) for group in enough]
-        values = [figure(len(x), c, k) for x, c in zip(enough, right, strict=True)]
-        found[k] = mean_over_problems(values, families(enough))
+        own = None if clusters is None else [clusters[i] for i in enough]
+        found[k] = mean_over_problems([curves[i][k - 1] for i in enough], own)
     return found
 
 

@@ -47,6 +47,18 @@ def pass_hat_k(n: int, c: int, k: int) -> float:
     return comb(c, k) / comb(n, k)
 
 
+def all_right(n: int, c: int) -> list[float]:
+    """pass^k for k = 1 to n, after c of n were right; pass@k is 1 less that of the wrong ones.
+
+    All of them together cost what one of the exact ones costs, to 12 digits.
+    """
+    found, left = [], 1.0
+    for k in range(n):
+        left *= max(0, c - k) / (n - k)
+        found.append(left)
+    return found
+
+
 def _check(name: str, n: int, c: int, k: int) -> None:
     if not (1 <= k <= n and 0 <= c <= n):
         raise ValueError(f"{name} needs 1 <= k <= n and 0 <= c <= n (got n={n}, c={c}, k={k})")

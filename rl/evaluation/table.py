@@ -14,6 +14,8 @@ from rl.evaluation.settings import Settings
 from rl.progress import Progress, printable
 from rl.record import RunDirectory
 
+SUMMARY = "evaluation.json"
+
 
 class Evaluated(NamedTuple):
     """One model's results."""
@@ -29,6 +31,9 @@ def show(evaluated: Sequence[Evaluated], progress: Progress) -> None:
     """The table, then who is better than whom; for each set of problems and samples of its own."""
     for alike in _alike(evaluated):
         progress.show(table(alike))
+    for one in evaluated:
+        if said := _left_out(one):
+            progress.say(said)
     for found in comparisons(evaluated):
         progress.say(found.sentence)
 
@@ -60,6 +65,19 @@ def table(evaluated: Sequence[Evaluated]) -> Table:
             for name, scores in by_env.items():
                 result.add_row(_shown(f"  {name}"), *_cells(scores, k))
     return result
+
+
+def _left_out(one: Evaluated) -> str | None:
+    """Which problems are not in the figures with the largest k."""
+    found = one.scores["all"]
+    k, problems = found["samples"], found["problems"]
+    counted = found["problems_at_k"].get(str(k), 0)
+    if counted == problems:
+        return None
+    return (
+        f"{one.name}: pass@{k} and pass^{k} are over {counted:,} of {problems:,} problems; the "
+        "others have broken verdicts, which count neither way (scores.json: problems_at_k)"
+    )
 
 
 def _shown(name: str) -> Text:
@@ -103,7 +121,7 @@ def _compared(evaluated: Sequence[Evaluated]) -> Iterator[Comparison]:
 def write_summary(
     out: Path, evaluated: Sequence[Evaluated], met: dict[str, dict[str, Any]]
 ) -> None:
-    """evaluation.json: settings and scores of every model of this command, how they compare, and
+    """SUMMARY: settings and scores of every model of this command, how they compare, and
     which problems had been `met` in training."""
     content = {
         "evaluated": [
@@ -118,4 +136,4 @@ def write_summary(
         "comparisons": [found.to_json() for found in comparisons(evaluated)],
         "contamination": met,
     }
-    RunDirectory(out).write_json("evaluation.json", content)
+    RunDirectory(out).write_json(SUMMARY, content)

@@ -137,6 +137,8 @@ def test_an_evaluation_that_is_killed_and_repeated_redoes_nothing_and_can_be_jud
     assert [row["verdict"]["outcome"] for row in rows] == ["correct"] * 24
     assert sum("verdicts_before" in row for row in rows) == wrong
     assert json.loads((directory / "scores.json").read_text())["all"]["avg_at_k"]["value"] == 1.0
+    summary = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert summary["evaluated"][0]["scores"]["all"]["avg_at_k"]["value"] == 1.0
 
     sums.write_text(SUMS.replace("PASSES", "== task.nothing_of_that_name"))
     process = assay(tmp_path, "--regrade", str(directory))
@@ -146,3 +148,33 @@ def test_an_evaluation_that_is_killed_and_repeated_redoes_nothing_and_can_be_jud
     assert lines(directory / "answers.jsonl") == [
         json.dumps(row, ensure_ascii=False).encode() for row in rows
     ]
+
+
+def test_an_answer_that_the_server_refuses_is_broken_and_asked_for_again(tmp_path, sums):
+    refused: list[str] = []
+
+    def respond(body):
+        question = body["messages"][0]["content"]
+        if not refused:
+            refused.append(question)
+        if question in refused:
+            return reply({"error": "longer than the context"}, 400)
+        return summed(body)
+
+    server = ChatServer(respond, models=["tiny"])
+    with chat_server(server):
+        printed, _ = (first := evaluation(tmp_path, server, sums)).communicate(timeout=600)
+        assert first.returncode == 0, printed
+        assert f"are over {PROBLEMS - 1} of {PROBLEMS} problems" in printed
+        (directory,) = (path for path in (tmp_path / "out").iterdir() if path.is_dir())
+        rows = [json.loads(line) for line in lines(directory / "answers.jsonl")]
+        failed = [row["verdict"]["detail"] for row in rows if row["stop"] == "failed"]
+        assert len(failed) == SAMPLES
+        assert "longer than the context" in failed[0]
+
+        refused[:] = ["nothing"]
+        server.requests.clear()
+        printed, _ = (again := evaluation(tmp_path, server, sums)).communicate(timeout=600)
+        assert again.returncode == 0, printed
+        assert len(server.requests) == SAMPLES
+        assert json.loads((directory / "scores.json").read_text())["all"]["broken"] == 0

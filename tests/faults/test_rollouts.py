@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from envs.base import Task
 from rl.errors import UserError
+from rl.evaluation.lead import OwnServers
+from rl.evaluation.problems import asked_together
 from rl.events import EventReader, Events
 from rl.policy.embedded import make_tokenizer
 from rl.recipe.config import Recipe
 from rl.sampling.engine import Engine, Sampling
 from rl.sampling.rollouts import Rollouts
-from rl.tasks import Tasks
+from rl.tasks import Drawn, Tasks
 from verifiers.pool import Limits, VerifierPool
+from verifiers.verdict import Outcome
 
 PATIENCE_S = 60.0
 RAISES = """
@@ -32,12 +36,15 @@ class Raises(Arithmetic):
 class Server:
     """Answers at once with two tokens; the request after `quick` others is held to the end."""
 
-    def __init__(self, quick: int = 1000, finish: str = "stop") -> None:
-        self._quick, self._finish = quick, finish
+    def __init__(self, quick: int = 1000, finish: str = "stop", context: int = 4096) -> None:
+        self._quick, self._finish, self._context = quick, finish, context
+        self.sampled: list[dict[str, Any]] = []  # parameters of each request
         self._end = asyncio.Event()
 
     async def generate(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        self.sampled.append(asked["sampling_params"])
+        assert len(asked["token_ids"]) < self._context
         self._quick -= 1
         if self._quick < 0:
             await self._end.wait()
@@ -47,11 +54,21 @@ class Server:
             "finish_reason": self._finish,
             "weight_versions": [{"version": "default", "start": 0, "end": 2}],
         }
+        if asked["sampling_params"]["logprobs"] is None:
+            choice["logprobs"] = None
         n = asked["sampling_params"]["n"]
         return web.json_response({"choices": [{**choice, "index": i} for i in range(n)]})
 
+    async def models(self, _: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "policy", "max_model_len": self._context}]})
+
+    async def health(self, _: web.Request) -> web.Response:
+        return web.Response()
+
     async def __aenter__(self) -> str:
         app = web.Application()
+        app.router.add_get("/v1/models", self.models)
+        app.router.add_get("/health", self.health)
         app.router.add_post("/inference/v1/generate", self.generate)
         self._runner = web.AppRunner(app, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -66,7 +83,11 @@ class Server:
 
 
 def sample(
-    env: str, tmp_path: Any, server: Server, rollout: dict[str, Any] | None = None
+    env: str,
+    tmp_path: Any,
+    server: Server,
+    rollout: dict[str, Any] | None = None,
+    **sections: Any,
 ) -> list[Any]:
     """Four groups of two answers; the events that were told, with what came of it last."""
     recipe = Recipe.model_validate(
@@ -77,6 +98,7 @@ def sample(
             "group_size": 2,
             "evaluation": {"problems": 1},
             "rollout": rollout or {},
+            **sections,
         }
     )
     reading, writing = os.pipe()
@@ -87,6 +109,7 @@ def sample(
             "envs.registry:judge", 1, Limits(20.0, 10.0, 1024), tmp_path / "verifiers.log"
         )
         async with server as url, Engine([url], "key", recipe) as engine, pool:
+            await engine.wait_ready(PATIENCE_S)
             rollouts = Rollouts(make_tokenizer(256), engine, pool, recipe, Events(writing))
             return await rollouts.groups(Tasks(recipe).step(1), Sampling(8, 1.0, 2), "step 1")
 
@@ -130,3 +153,75 @@ def test_sampling_and_verifying_are_waits_of_their_own(tmp_path):
     assert told[0] == {"reason": "step 1: sampling", "deadline_s": 3600.0}
     verifying = {json.dumps(event) for event in told[1:]}
     assert verifying == {json.dumps({"reason": "step 1: verifying", "deadline_s": 420.0})}
+
+
+QUESTIONS = """
+from envs.arithmetic import Arithmetic
+from envs.base import Task
+class Questions(Arithmetic):
+    def task(self, rng):
+        return Task(f"{rng.randrange(1000)}" + "x" * rng.choice([0, 100]), "7")
+"""
+
+
+def test_a_question_longer_than_the_context_is_broken_and_the_others_are_asked(tmp_path):
+    env = tmp_path / "questions.py"
+    env.write_text(QUESTIONS)
+    server = Server(context=100)
+    alarms = {"broken_fraction": 1.0}
+    *_, groups = sample(f"{env}:Questions", tmp_path, server, alarms=alarms)
+    long = [group for group in groups if len(group[0].rollout.task.prompt) > 100]
+    short = [group for group in groups if group not in long]
+    assert short
+    assert long
+    assert len(server.sampled) == len(short)
+    for graded in [graded for group in long for graded in group]:
+        assert graded.verdict.outcome is Outcome.BROKEN
+        assert "the question has 1" in graded.verdict.detail
+        assert "takes 100 (engine.max_model_tokens)" in graded.verdict.detail
+    judged = [graded for group in short for graded in group]
+    assert all(graded.verdict.outcome is not Outcome.BROKEN for graded in judged)
+
+
+def test_an_evaluation_asks_for_short_answers_together_and_has_none_to_questions_that_do_not_fit(
+    tmp_path,
+):
+    """Of ten answers to each of two problems one is stored; the other problem is too long."""
+    server = Server(context=100)
+    recipe = Recipe.model_validate(
+        {
+            "model": "embedded",
+            "envs": [{"name": "arithmetic"}],
+            "rollout": {"max_new_tokens": 1024},
+            "evaluation": {"problems": 2, "samples": 10},
+        }
+    )
+    fits, long = (Drawn("arithmetic", {}, Task("x" * n, "7"), "7", seed=n) for n in (1, 200))
+    missing = [(fits, k) for k in range(10) if k != 5] + [(long, 0), (long, 1)]
+    reading, writing = os.pipe()
+
+    async def inside() -> list[Any]:
+        pool = VerifierPool(
+            "envs.registry:judge", 1, Limits(20.0, 10.0, 1024), tmp_path / "verifiers.log"
+        )
+        async with server as url, Engine([url], "key", recipe) as engine, pool:
+            await engine.wait_ready(PATIENCE_S)
+            events = Events(writing)
+            rollouts = Rollouts(make_tokenizer(256), engine, pool, recipe, events)
+            sampler = OwnServers(rollouts, engine, recipe, events)
+            requests = asked_together(missing, sampler.together)
+            return [(wanted, await sampler.answers(wanted)) for wanted in requests]
+
+    try:
+        found = asyncio.run(asyncio.wait_for(inside(), PATIENCE_S))
+        (said,) = EventReader(reading).read()
+    finally:
+        os.close(reading)
+        os.close(writing)
+    asked = [(p["seed"], p["n"], p["logprobs"]) for p in server.sampled]
+    assert asked == [(1, 4, None), (5, 1, None), (7, 4, None)]  # at most 4,096 tokens in one
+    assert [(w.problem, w.first, len(answers)) for w, answers in found] == [
+        (fits, 0, 4), (fits, 4, 1), (fits, 6, 4), (long, 0, 2),
+    ]  # fmt: skip
+    assert [(a.text, a.stop, a.response_tokens) for a in found[-1][1]] == [("", "length", 0)] * 2
+    assert "too long for a model that takes 100" in str(said.content)

@@ -29,7 +29,7 @@ def finished_run(steps: int, score: float) -> None:
     run.mkdir(parents=True)
     (run / "recipe.yaml").write_text(dump(recipe))
     end = {"avg_at_k": {"value": score, "low": score - 0.1, "high": score + 0.1}}
-    end |= {"avg_by_env": {}, "pass_at_k": end["avg_at_k"]}
+    end |= {"avg_by_env": {}, "pass_k": 1, "pass_at_k": end["avg_at_k"]}
     summary = {"before": end, "after": end, "samples": 1, "problems": 1}
     (run / "summary.json").write_text(json.dumps(summary))
 

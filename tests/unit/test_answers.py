@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rl.sampling.answers import Malformed, read_completions, read_scores, read_version
+from rl.sampling.answers import Malformed, read_completions, read_context, read_scores, read_version
 from rl.types import Completion, Span, Stop
 
 
@@ -139,3 +139,23 @@ def test_a_version_is_a_number_in_text(wrong: Any) -> None:
     assert read_version("default") == 0
     with pytest.raises(Malformed):
         read_version(wrong)
+
+
+def test_the_context_of_a_server():
+    assert read_context({"data": [{"id": "policy", "max_model_len": 256}]}) == 256
+
+
+@pytest.mark.parametrize(
+    "bad", [{}, {"data": []}, {"data": [{}]}, {"data": [{"max_model_len": "9"}]}]
+)
+def test_a_context_that_is_none(bad):
+    with pytest.raises(Malformed):
+        read_context(bad)
+
+
+def test_log_probabilities_that_nobody_asked_for_need_not_be_there():
+    one = choice(0, [1, 2]) | {"logprobs": None}
+    [completion] = read_completions(answer(one), 1, 8, logprobs=False)
+    assert (completion.tokens, completion.logprobs) == ([1, 2], [])
+    with pytest.raises(Malformed):
+        read_completions(answer(one), 1, 8)

@@ -162,6 +162,20 @@ def test_an_answer_that_was_half_written_is_dropped_and_the_others_stay(tmp_path
     assert [row_key(x)[2] for x in store.rows()] == [0, 1, 0]
 
 
+def test_answers_that_the_server_failed_on_are_missing_when_it_goes_on(tmp_path):
+    store, asked = Store(tmp_path), problems(recipe(), Draw.ALL)
+    store.begin(settings(recipe()))
+    store.add(row(asked[0], 0))
+    store.add(row(asked[0], 1, "", Stop.FAILED))
+    store.add(row(asked[1], 0))
+    assert store.n_failed() == 1
+    store.forget_failed()
+    assert [row_key(x)[1:] for x in store.rows()] == [
+        (asked[0].task.key, 0),
+        (asked[1].task.key, 0),
+    ]
+
+
 def test_a_file_without_a_whole_line_is_emptied(tmp_path):
     (tmp_path / "answers.jsonl").write_text('{"step"')
     Store(tmp_path).mend()

@@ -1,6 +1,7 @@
 """What an evaluation ends in: tables and sentences, whatever names and settings come together."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -64,3 +65,15 @@ def test_a_variant_is_compared_with_what_it_was_made_of():
         evaluated("b-int4", 20, identity="b", variant="int4"),
     ]
     assert [(x.first, x.second) for x in comparisons(found)] == [("a", "b"), ("b", "b-int4")]
+
+
+def test_what_pass_at_k_leaves_out_is_said():
+    whole = evaluated("whole", 10, problems=3, samples=2)
+    broken = [
+        replace(a, outcome=Outcome.BROKEN) if i == 0 else a for i, a in enumerate(whole.answers)
+    ]
+    some = whole._replace(name="some", answers=broken, scores=scores_json(broken))
+    assert some.scores["all"]["problems_at_k"] == {"1": 3, "2": 2}
+    text = shown(whole, some)
+    assert "some: pass@2 and pass^2 are over 2 of 3 problems" in text
+    assert "whole: pass@" not in text

@@ -12,7 +12,7 @@ from rl.recipe.load import dump
 
 SHORT = "tests/loop/short.yaml"
 SCORE = {"value": 0.5, "low": 0.4, "high": 0.6}
-SCORES = {"avg_at_k": SCORE, "avg_by_env": {"arithmetic": SCORE}, "pass_at_k": SCORE}
+SCORES = {"avg_at_k": SCORE, "avg_by_env": {"arithmetic": SCORE}, "pass_k": 8, "pass_at_k": SCORE}
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_the_time_left_is_of_what_every_step_does_and_not_of_the_first_evaluatio
 def test_the_table_shows_before_and_after_and_each_of_several_environments():
     score = {"value": 0.5, "low": 0.4, "high": 0.6}
     sums = {"value": 0.3, "low": 0.2, "high": 0.4}
-    alone = {"avg_at_k": score, "avg_by_env": {"algebra": score}, "pass_at_k": score}
+    alone = {"avg_at_k": score, "avg_by_env": {"algebra": score}, "pass_k": 4, "pass_at_k": score}
     mixed = {**alone, "avg_by_env": {"algebra": score, "arithmetic": sums}}
 
     def printed(scores):

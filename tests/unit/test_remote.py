@@ -71,6 +71,14 @@ def test_the_key_goes_into_the_header_and_into_no_message():
     assert len(server.requests) == 1
 
 
+def test_a_problem_that_the_server_refuses_fails_alone_with_its_words():
+    server = scripted(reply({"error": "longer than the context"}, 400))
+    found = ask(server)
+    assert (found.stop, found.response_tokens, len(server.requests)) == (Stop.FAILED, 0, 1)
+    assert "refuses this problem: status 400" in found.failure
+    assert "longer than the context" in found.failure
+
+
 @pytest.mark.parametrize(
     "bad",
     [

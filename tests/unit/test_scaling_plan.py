@@ -85,7 +85,7 @@ def ladder(tmp_path, monkeypatch):
         run = run_directory(path, recipe)
         run.mkdir(parents=True)
         (run / "recipe.yaml").write_text(dump(recipe))
-        scores = {"avg_by_env": {}, "pass_at_k": {"value": 1, "low": 1, "high": 1}}
+        scores = {"avg_by_env": {}, "pass_k": 2, "pass_at_k": {"value": 1, "low": 1, "high": 1}}
         after = size / (size + 32)
         summary = {
             when: {"avg_at_k": {"value": x, "low": x - 0.01, "high": x + 0.01}, **scores}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rl.evaluation.compare import compare
 from rl.evaluation.scores import Answer, scores, scores_json
-from rl.evaluation.statistics import majority, pass_at_k, pass_hat_k
+from rl.evaluation.statistics import all_right, majority, pass_at_k, pass_hat_k
 from verifiers.verdict import Outcome
 
 SAID = {"c": Outcome.CORRECT, "w": Outcome.WRONG, "u": Outcome.UNPARSED, "b": Outcome.BROKEN}
@@ -178,3 +178,14 @@ def test_families_can_take_a_difference_away():
 
     assert sentence(lambda i: None).startswith("B is better than A by 10.0 points")
     assert sentence(lambda i: str(i // 6)).startswith("no difference can be told")
+
+
+@given(st.integers(1, 60), st.data())
+@settings(max_examples=200)
+def test_all_k_at_once_are_the_exact_ones(n, data):
+    c = data.draw(st.integers(0, n))
+    assert all_right(n, c) == pytest.approx([pass_hat_k(n, c, k) for k in range(1, n + 1)])
+    found = scores(answers("a", "c" * c + "w" * (n - c)))
+    assert [e.value for e in found.pass_at_k.values()] == pytest.approx(
+        [pass_at_k(n, c, k) for k in range(1, n + 1)]
+    )
