@@ -101,7 +101,7 @@ async def train(run: Run) -> None:
     for step in range(learner.version + 1, recipe.steps + 1):
         with run.clock("sample"):
             run.ahead.admit(step)
-            groups, canaries = await run.ahead.take(step)
+            groups, canaries = await run.ahead.take(step, whole=run.stop_requested())
 
         run.events.wait(f"step {step}: learning", recipe.learner.collective_deadline_s)
         with run.clock("learn"):
@@ -119,7 +119,8 @@ async def train(run: Run) -> None:
             run.events.warn(warning)
         await run.watch.step(step, groups, canaries)
 
-        stopping = run.stop_requested()
+        # With answers still to come a checkpoint would lose them: one more step waits for all.
+        stopping = run.stop_requested() and not run.ahead.late
         if recipe.writes_checkpoint(step) or stopping:
             await checkpoint(run, step)
         if stopping and step < recipe.steps:

@@ -70,12 +70,13 @@ class Ahead:
         batch.task.add_done_callback(self._ended)
         return batch
 
-    async def take(self, step: int) -> Taken:
+    async def take(self, step: int, *, whole: bool = False) -> Taken:
         """Wait until batch `step` is sampled and judged, and hand it over.
 
         With rollout.straggler_s that long at most, if each of its groups then has two answers; the
         others are handed over with the step after they are judged. A step that writes a checkpoint
-        waits for all, so that a resumed run has lost none; and so does the last one.
+        waits for all, so that a resumed run has lost none; and so does the last one, and a `whole`
+        one.
         With curriculum.dynamic more tasks are begun and waited for, until enough carry signal.
 
         Raises:
@@ -84,7 +85,7 @@ class Ahead:
         own = self._batches.pop(step)
         self.late.append(own)
         patience = self._recipe.rollout.straggler_s
-        if patience is None or self._recipe.writes_checkpoint(step):
+        if whole or patience is None or self._recipe.writes_checkpoint(step):
             everything = self.late
             await self._until(step, lambda: all(x.task.done() for x in everything), everything)
         else:

@@ -198,6 +198,24 @@ def test_every_answer_sampled_is_trained_on_once_where_discarding_prefers_short_
     assert sum(kept) / len(kept) < mean - 1, "throwing the late ones away would train on shorter"
 
 
+def test_a_whole_step_waits_for_every_late_answer(tmp_path: Path) -> None:
+    async def scenario(ahead: Ahead, server: Server) -> tuple[int, list[Graded]]:
+        late = min(seed for seed, step in server.step_of.items() if step == 1)
+        server.held = lambda seed: seed == late
+        ahead.admit(1)
+        first = new_answers((await ahead.take(1)).groups)
+        assert ahead.late
+        ahead.admit(2)
+        asyncio.get_running_loop().call_later(0.2, server.release.set)
+        second = new_answers((await ahead.take(2, whole=True)).groups)
+        assert ahead.late == []
+        return len(first), second
+
+    wanted = recipe(max_staleness=1, steps=9, rollout={"straggler_s": 0})
+    n_first, second = ahead_of(scenario, wanted, tmp_path)
+    assert n_first + len(second) == 2 * GROUPS * SIZE
+
+
 def test_late_answers_come_with_the_rest_of_their_group_for_a_baseline(tmp_path: Path) -> None:
     async def scenario(ahead: Ahead, server: Server) -> list[Any]:
         late = min(seed for seed, step in server.step_of.items() if step == 1)
