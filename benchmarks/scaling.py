@@ -1,8 +1,8 @@
-"""What to expect from 8 to 4,096 accelerators: the tables of docs/scaling.md.
+"""What to expect from 8 to 4,096 accelerators: the tables of docs/accelerators.md.
 
 python -m benchmarks.scaling [all | sizes | ahead | changes]
 Nothing is measured: the schedule is simulated (rl/simulator/simulate.py) under the assumptions
-below. Those with a source are explained in docs/scaling.md.
+below. Those with a source are explained in docs/accelerators.md.
 """
 
 import argparse

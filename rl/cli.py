@@ -74,7 +74,7 @@ Say how long a run's steps would take with another schedule: who is idle, tokens
   assay simulate runs/ahead --costs-of runs/turns --costs-of runs/turns-narrow max_staleness=2
 
 What costs how long is fitted to the run's own steps, or to those of others (--costs-of), which must
-be synchronous. docs/scaling.md says what is counted.
+be synchronous. docs/accelerators.md says what is counted.
 """
 NEW_ENV = """\
 Write an environment that works, its test and its recipe into the current directory.

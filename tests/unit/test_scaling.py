@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md are what their command prints."""
+"""The tables of docs/accelerators.md are what their command prints."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.scaling import Lines, ahead, costs, sizes
 
-PAGE = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "accelerators.md").read_text()
 
 
 @pytest.mark.parametrize("lines", [sizes([64], [1]), ahead([2])], ids=["sizes", "ahead"])
