@@ -112,6 +112,28 @@ def test_answers_to_one_prompt_differ_and_so_do_answers_to_other_seeds(server: S
     asyncio.run(run())
 
 
+def test_without_log_probabilities_the_answers_are_the_same_and_a_prompt_has_to_fit(
+    server: Server,
+) -> None:
+    async def run() -> None:
+        async with engine_of(server) as engine:
+            groups = await sample(engine, list(range(N_PROMPTS)))
+            bare = SHORT._replace(logprobs=False)
+            tokens = await sample(engine, list(range(N_PROMPTS)), sampling=bare)
+            assert [[c.tokens for c in g] for g in tokens] == [
+                [c.tokens for c in g] for g in groups
+            ]
+            assert all(c.logprobs == [] for group in tokens for c in group)
+            context = engine.context_tokens
+            assert context is not None
+            fits, long = [11] * (context - 1), [11] * context
+            found = [g async for g in engine.sample([fits, long], [0, 1000], SHORT)]
+            assert [c.stop for c in dict(found)[1]] == [Stop.FAILED] * SHORT.n
+            assert [len(c.tokens) for c in dict(found)[0]] == [1] * SHORT.n
+
+    asyncio.run(run())
+
+
 def test_sampled_logprobs_are_those_of_the_model(server: Server, model: PreTrainedModel) -> None:
     async def run() -> None:
         async with engine_of(server) as engine:
