@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import datasets
 
 FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+EXACT = 2**53  # whole numbers up to here are floats exactly
 BOXED = "Put your final answer in \\boxed{}."
 
 
@@ -156,7 +157,11 @@ class Dataset(Env):
         return {"train": train, "test": [row for row in test if row.task.key not in seen]}
 
     def _read(self, path: str, config: str | None, split: str) -> list[Row]:
-        """The distinct questions of a data set, in its order."""
+        """The distinct questions of a data set, in its order.
+
+        Raises:
+            EnvError: a row has no question or no answer, or two have one question and two answers.
+        """
         rows = load_rows(path, config, split)
         for option in ("question_field", "answer_field", "family_field"):
             name = getattr(self, option)
@@ -167,14 +172,21 @@ class Dataset(Env):
                     f"{option}: '{path}' ({split}) has no field '{name}'; it has "
                     f"{', '.join(rows.column_names)}{hint}"
                 )
-        found: dict[str, Row] = {}
+        found: dict[str, tuple[int, Row]] = {}  # with the number of the row
         families = rows[self.family_field] if self.family_field else [None] * len(rows)
         columns = zip(rows[self.question_field], rows[self.answer_field], families, strict=True)
-        for number, (question, answer, family) in enumerate(columns):
-            where = f"'{path}' ({split}), row {number + 1}"
+        for number, (question, answer, family) in enumerate(columns, 1):
+            where = f"'{path}' ({split}), row {number}"
             task = Task(self._prompt(question, where), self._answer(answer, where))
-            found.setdefault(task.key, Row(task, None if family is None else str(family)))
-        return list(found.values())
+            row = Row(task, None if family is None else str(family))
+            first, kept = found.setdefault(task.key, (number, row))
+            if kept.task.truth != task.truth:
+                raise EnvError(
+                    f"'{path}' ({split}), rows {first} and {number} have the same question and "
+                    f"different answers, {kept.task.truth[:100]!r} and {task.truth[:100]!r}: leave "
+                    "one out, in a copy of the data set as a file if it is from the hub"
+                )
+        return [row for _, row in found.values()]
 
     def _prompt(self, question: object, where: str) -> str:
         if not isinstance(question, str) or not question.strip():
@@ -183,6 +195,12 @@ class Dataset(Env):
 
     def _answer(self, answer: object, where: str) -> str:
         text = answer
+        if isinstance(answer, float) and answer.is_integer() and abs(answer) >= EXACT:
+            raise EnvError(
+                f"{where}: '{self.answer_field}' is {answer!r}, read as a number with a fraction "
+                "like others of its column, which loses the last digits of whole numbers beyond "
+                '2**53: write the answers as text, such as "9007199254740993"'
+            )
         if isinstance(answer, int | float) and not isinstance(answer, bool) and isfinite(answer):
             text = format(Decimal(repr(answer)), "f")  # str() would write 1e-07
         if not isinstance(text, str) or not text.strip():

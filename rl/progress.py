@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 EVERY_STEP = ("sample_s", "learn_s", "publish_s")  # what the steps to come will take, too
+MOST_CELLS = 100_000  # of a table's row, where there is no terminal
 LINE_EVERY_S = 5.0  # between plain step lines, where there is no terminal
 
 # Control characters but tab and newline, and halves of surrogate pairs.
@@ -24,9 +25,13 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def print_table(table: Table) -> None:
-    """For people; a line that does not fit goes on in the next."""
-    Console(highlight=False, soft_wrap=True).print(table)
+def print_table(table: Table, console: Console | None = None) -> None:
+    """For people. Where the output is no terminal every row is one line, however long."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        unbounded = console.options.update(max_width=MOST_CELLS)
+        table.width = console.measure(table, options=unbounded).maximum
+    console.print(table, soft_wrap=True)
 
 
 class Progress:
@@ -63,7 +68,7 @@ class Progress:
         self.say(f"WARNING: {text}", style="bold yellow")
 
     def show(self, table: Table) -> None:
-        self._console.print(table)
+        print_table(table, self._console)
 
     def step(self, row: dict[str, Any]) -> None:
         self._last = row

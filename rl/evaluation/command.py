@@ -7,6 +7,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ def evaluate(arguments: Namespace) -> int:
         )
     task = Task(recipe, draw, out, hardware)
     with Progress(0) as progress:
-        pairs = list(each(targets, task, progress))
+        pairs = list(each(told_apart(targets, out), task, progress))
         evaluated = [one for _, one in pairs]
         show(evaluated, progress)
         met = _met_in_training(pairs, progress)
@@ -155,6 +156,28 @@ def _default_directory(label: str, recipe: Recipe, draw: Draw) -> str:
     resolved = recipe.model_copy(update={"run_dir": None})
     digest = hashlib.sha256(f"{dump(resolved)}{draw}".encode()).hexdigest()[:8]
     return f"runs/eval-{label}-{digest}"
+
+
+def told_apart(targets: Sequence[Target], out: Path) -> list[Target]:
+    """Where another model has a directory of that name in `out`, or comes before, a target's name
+    goes on with a digest of where its model is. So a model keeps its directory, whatever is
+    evaluated with it.
+
+    A model whose directory is no longer where it was evaluated is taken for moved.
+    """
+    sources: dict[str, str] = {}  # of the models evaluated, by name
+    found = []
+    for target in targets:
+        digest = hashlib.sha256(f"{target.source}#{target.served_as}".encode()).hexdigest()[:6]
+        longer = replace(target, name=f"{target.name}-{digest}")
+        if target.name not in sources and (then := Store(out / target.name).settings()) is not None:
+            at = Path(then.checkpoint)
+            moved = at.is_absolute() and not at.exists()
+            sources[target.name] = target.source if moved else then.checkpoint
+        has_its_own = Store(out / longer.name).settings() is not None
+        shared = sources.setdefault(target.name, target.source) != target.source
+        found.append(longer if has_its_own or shared else target)
+    return found
 
 
 def each(

@@ -1,12 +1,14 @@
 """Whether the problems of an evaluation, or their like, were among the tasks trained on.
 
 Two signs, on the text that the policy was shown:
-- copied: 13 words in a row in common, the measure of arXiv:2005.14165 (appendix C)
+- copied: 13 words in a row in common, the measure of arXiv:2005.14165 (appendix C); of a problem
+  with fewer, all of it, as whole sentences
 - same template: the same words throughout once every number is replaced
 
 Case, punctuation and layout do not matter. What a problem has in common with other problems of the
 evaluation, such as the instruction at the end, says nothing and does not count; nor does another
-instruction before or after the same question in training.
+instruction before or after the same question in training. Where a script puts no spaces between
+words, every character counts as one.
 """
 
 import json
@@ -23,13 +25,22 @@ from rl.evaluation.scores import Answer, by_problem, counted, families, mean_sco
 from rl.evaluation.statistics import Estimate, mean_over_problems
 
 N_WORDS = 13
+FEWEST_WORDS = 5  # of a problem that is looked for among other sentences: "How many are left?" is
+# in common between problems that have nothing else in common
 NUMBER = "0"  # in place of every number
 
 Words = tuple[str, ...]
 
-# A number with its point and commas, a run of letters, or a sign that changes what is asked.
+# Thai and Lao, Tibetan, Burmese, Khmer, Japanese kana, Chinese characters.
+_UNSPACED = (
+    r"\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    r"\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
 _BLANK_LINES = re.compile(r"\n\s*\n")
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[-+*/^=<>]")
+_SENTENCE_END = re.compile(r"[.!?:;](?=\s|$)|[。！？：；]|\n")  # noqa: RUF001
+# A number with its point and commas, a character of a script without spaces, a run of letters, or a
+# sign that changes what is asked.
+_WORD = re.compile(rf"\d+(?:[.,]\d+)*|(?![\W\d_])[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|[-+*/^=<>]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,7 @@ def contamination(problems: Mapping[str, str], trained: Iterable[str]) -> Contam
         for words in _readings(text):
             same_template |= templates.get(_template(words), set())
             copied |= {owner[gram] for gram in _grams(words) if gram in owner}
+        copied |= {owner[words] for words in _sentences(text) if words in owner}
     return Contamination(len(problems), len(seen), frozenset(copied), frozenset(same_template))
 
 
@@ -175,6 +187,20 @@ def _grams(words: Words) -> Iterator[Words]:
     if 0 < len(words) < N_WORDS:
         yield tuple(words)
     yield from zip(*(words[i:] for i in range(N_WORDS)), strict=False)
+
+
+def _sentences(text: str) -> Iterator[Words]:
+    """The words of all runs of whole sentences, as far as they are fewer than N_WORDS."""
+    parts = (tuple(_WORD.findall(part)) for part in _SENTENCE_END.split(text.lower()))
+    sentences = [words for words in parts if words]
+    for start in range(len(sentences)):
+        run: Words = ()
+        for sentence in sentences[start : start + N_WORDS]:
+            run += sentence
+            if len(run) >= N_WORDS:
+                break
+            if len(run) >= FEWEST_WORDS:
+                yield run
 
 
 def _only_owners(problems: Mapping[str, Words]) -> dict[Words, str]:

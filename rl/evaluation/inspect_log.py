@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rl.record import RunDirectory
 
@@ -22,8 +22,15 @@ STOPS = {"finished": "stop", "length": "max_tokens"}
 Row = Mapping[str, Any]  # of answers.jsonl
 
 
+class Times(NamedTuple):
+    """When an evaluation began, and when its last answer came; single answers have no times."""
+
+    began: datetime
+    ended: datetime
+
+
 def write_inspect_log(
-    directory: Path, settings: Row, answers: Iterable[Row], scores: Row, created: datetime
+    directory: Path, settings: Row, answers: Iterable[Row], scores: Row, times: Times
 ) -> Path:
     """Write the log of an evaluation into its folder `inspect`, in place of one before.
 
@@ -31,7 +38,7 @@ def write_inspect_log(
         directory: of the evaluation.
         settings, scores: what settings.json and scores.json hold.
         answers: the rows of answers.jsonl.
-        created: when it was evaluated; the log has no times of single answers.
+        times: of the evaluation.
 
     Raises:
         UserError: the disk is full or not writable.
@@ -41,17 +48,15 @@ def write_inspect_log(
     for old in folder.glob("*_assay_*.json"):
         old.unlink()
     # Inspect lists the files whose names begin with a time.
-    name = f"{created.astimezone(UTC):%Y-%m-%dT%H-%M-%S}+00-00_assay_{_id(settings)[:12]}.json"
-    RunDirectory(folder).write_json(name, inspect_log(settings, answers, scores, created))
+    name = f"{times.began.astimezone(UTC):%Y-%m-%dT%H-%M-%S}+00-00_assay_{_id(settings)[:12]}.json"
+    RunDirectory(folder).write_json(name, inspect_log(settings, answers, scores, times))
     return folder / name
 
 
-def inspect_log(
-    settings: Row, answers: Iterable[Row], scores: Row, created: datetime
-) -> dict[str, Any]:
+def inspect_log(settings: Row, answers: Iterable[Row], scores: Row, times: Times) -> dict[str, Any]:
     """The log of one evaluation, as plain data; arguments as for `write_inspect_log`."""
     samples = [_sample(settings, row) for row in answers]
-    time = created.astimezone(UTC).isoformat(timespec="seconds")
+    began, ended = (time.astimezone(UTC).isoformat(timespec="seconds") for time in times)
     sampling = settings["sampling"]
     names = [spec["name"] for spec in settings["envs"]]
     identity = _id(settings)
@@ -60,7 +65,7 @@ def inspect_log(
         "version": VERSION,
         "status": "success",
         "eval": {
-            "created": time,
+            "created": began,
             "eval_id": identity,
             "run_id": identity,
             "task": "+".join(names),
@@ -90,7 +95,7 @@ def inspect_log(
                 *(_score(name, found) for name, found in scores["by_env"].items()),
             ],
         },
-        "stats": {"started_at": time, "completed_at": time},
+        "stats": {"started_at": began, "completed_at": ended},
         "samples": samples,
     }
     return _whole_text(log)

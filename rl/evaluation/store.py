@@ -1,6 +1,7 @@
 """The directory of one evaluation: settings.json, answers.jsonl as they come in, scores.json."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 
 from envs.registry import find_class, job, task_of
 from rl.errors import UserError
-from rl.evaluation.inspect_log import write_inspect_log
+from rl.evaluation.inspect_log import Times, write_inspect_log
 from rl.evaluation.scores import Answer, scores_json
 from rl.evaluation.settings import Settings, label_key
 from rl.record import RunDirectory, finite
@@ -72,9 +73,12 @@ class Store:
         self._files.append(ANSWERS, [row])
 
     def replace(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Put other answers in place of those stored. The scores of these are forgotten."""
+        """Put other verdicts on the answers stored, which keep their time. Scores are forgotten."""
         self._forget_scores()
+        file = self.path / ANSWERS
+        before = file.stat()
         self.write_rows(ANSWERS, rows)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def n_failed(self) -> int:
         """Answers that there are none of, because the server failed."""
@@ -105,9 +109,16 @@ class Store:
                 "environment, and judge again with assay eval --regrade"
             ) from error
         found = finite(found)
-        now = datetime.now(UTC)
-        write_inspect_log(self.path, settings.to_json(), rows, found, now)
+        write_inspect_log(self.path, settings.to_json(), rows, found, self._times())
         self._files.write_json(SCORES, found)
+
+    def _times(self) -> Times:
+        """Of the last command that sampled: `begin` writes the settings, every answer is added."""
+        began, ended = (
+            datetime.fromtimestamp((self.path / name).stat().st_mtime, UTC)
+            for name in (SETTINGS, ANSWERS)
+        )
+        return Times(min(began, ended), ended)  # where nothing was left to sample
 
     def scores(self) -> dict[str, Any]:
         return self._files.read_json(SCORES)

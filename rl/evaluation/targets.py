@@ -1,9 +1,7 @@
 """What `assay eval` is asked to evaluate: from the words of the command to models and servers."""
 
-import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +22,7 @@ ADAPTER = "adapter_config.json"  # what a directory of peft's has
 class Target:
     """One model to evaluate."""
 
-    name: str  # of its directory among the results, and in the table
+    name: str  # in the table, and of its directory among the results unless another model has that
     source: str  # a directory, a hub id, or with `remote` the base URL of a server
     step: int | None = None  # of the run that it is a checkpoint of
     variant: Variant | None = None
@@ -35,6 +33,8 @@ class Target:
 
 def find_targets(given: Sequence[str], variants: Sequence[Variant]) -> list[Target]:
     """The models that the command names, each followed by its quantised variants.
+
+    Different ones may have the same name.
 
     A run directory stands for the policy that it started from, as far as that is still there, and
     for all its checkpoints.
@@ -48,7 +48,7 @@ def find_targets(given: Sequence[str], variants: Sequence[Variant]) -> list[Targ
             f"{servers[0]} cannot be quantised from here: leave out --quantized, or give the "
             "model's directory or hub id instead of a server"
         )
-    found = _told_apart(list(dict.fromkeys(found)))
+    found = list(dict.fromkeys(found))
     return [
         replace(
             target, variant=variant, name=f"{target.name}-{variant}" if variant else target.name
@@ -143,18 +143,3 @@ def _run_of(model: Path) -> Path | None:
 def _step(name: str) -> int | None:
     found = STEP.match(name)
     return int(found[1]) if found else None
-
-
-def _told_apart(targets: list[Target]) -> list[Target]:
-    """Where names are shared, each goes on with a digest of where its model is."""
-    shared = Counter(target.name for target in targets)
-    return [
-        target
-        if shared[target.name] == 1
-        else replace(target, name=f"{target.name}-{_digest(target)}")
-        for target in targets
-    ]
-
-
-def _digest(target: Target) -> str:
-    return hashlib.sha256(f"{target.source}#{target.served_as}".encode()).hexdigest()[:6]

@@ -8,6 +8,7 @@ from typing import Any
 from rl.errors import UserError
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+INDEX = "model.safetensors.index.json"  # beside weights in several files: which one has which
 
 
 def local_model(model: str) -> Path | None:
@@ -38,10 +39,13 @@ def local_model(model: str) -> Path | None:
 def count_parameters(directory: Path) -> int:
     """Number of weights in a directory's safetensors files; 0 if it keeps them in another format.
 
+    The files that its index names are the model, or else `model.safetensors`: what else lies there,
+    such as `consolidated.safetensors`, may hold the same weights once more.
+
     Raises:
-        UserError: a file with that ending is something else.
+        UserError: a file with that ending is something else, or the index names one that is absent.
     """
-    return sum(_in_file(file) for file in sorted(directory.glob("*.safetensors")))
+    return sum(_in_file(file) for file in _weight_files(directory))
 
 
 def check_heads(directory: Path, sequence_parallel: int) -> None:
@@ -58,6 +62,26 @@ def check_heads(directory: Path, sequence_parallel: int) -> None:
             f"({query or 'unknown'}) and the key and value heads ({keys or 'unknown'}) of "
             f"{directory}: every rank of a group attends for some of them"
         )
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    index = directory / INDEX
+    if not index.exists():
+        alone = directory / "model.safetensors"
+        found = [alone] if alone.exists() else sorted(directory.glob("*.safetensors"))
+        return [file for file in found if not file.name.startswith("consolidated")]
+    try:
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        files = [directory / name for name in sorted(named)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{index} does not say which files hold the weights ({error!r}): get it again"
+        ) from error
+    if absent := [file.name for file in files if not file.is_file()]:
+        raise UserError(
+            f"{index} names {', '.join(absent)}, which is not there: get the model again"
+        )
+    return files
 
 
 def _in_file(file: Path) -> int:

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from rl.recipe.config import Recipe
 
+FIRST = "The recipe"  # title of the keys that are in no section
 HEAD = """\
 # Every key of a recipe
 
@@ -26,10 +27,13 @@ machine has, `profile=NAME` overrides. The size of a step is two numbers, `group
 
 
 def page() -> str:
-    tables = [HEAD]
-    for path, section in sections(Recipe, ""):
+    found = list(sections(Recipe, ""))
+    titles = [path or FIRST for path, _ in found]
+    contents = [f"[{title}](#{title.lower().replace(' ', '-')})" for title in titles]
+    tables = [HEAD, f"Sections: {', '.join(contents)}.\n"]
+    for path, section in found:
         summary = " ".join((section.__doc__ or "").split()) if path else ""
-        tables += [f"## {path or 'The recipe'}\n"] + ([summary + "\n"] if summary else [])
+        tables += [f"## {path or FIRST}\n"] + ([summary + "\n"] if summary else [])
         tables += ["| key | default | what it means |", "|---|---|---|"]
         prefix = f"{path}." if path else ""
         tables += [_row(prefix + name, field) for name, field in section.model_fields.items()]

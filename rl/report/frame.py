@@ -49,8 +49,12 @@ class View:
                 self.chosen = None
 
     def answers(self) -> list[Row]:
-        """Those of the chosen verdict, newest first."""
-        return [row for row in reversed(self.run.answers) if self.verdict in (None, row["outcome"])]
+        """Those of the chosen verdict, newest first; without those to canaries, which have none."""
+        return [
+            row
+            for row in reversed(self.run.answers)
+            if self.verdict in (None, row["outcome"]) and row["split"] != "canary"
+        ]
 
     @property
     def place(self) -> int:
@@ -185,8 +189,9 @@ def _answer(view: View, width: int, lines: int) -> list[Text]:
         Text(_line(head), style=COLOURS[row["outcome"]], no_wrap=True),
         Text(_line(f"prompt  {question}"), style="dim", no_wrap=True),
         *_wrapped(row["response"], width, lines - 3),
-        Text(_line(f"reason  {row['detail'] or 'none given'}"), style="dim", no_wrap=True),
     ]
+    if row["detail"]:
+        texts.append(Text(_line(f"reason  {row['detail']}"), style="dim", no_wrap=True))
     for text in texts:
         text.truncate(width, overflow="ellipsis")
     return texts

@@ -26,6 +26,18 @@ KEYS = (
     "max_staleness", "steps", "groups_per_step", "rollout.straggler_s", "engine.servers",
     "engine.max_num_seqs", "learner.ranks",
 )  # fmt: skip
+MEANING = {
+    "step_s": "each decoding step of a server, which gives every answer in flight one token",
+    "answer_s": "more for each answer in flight",
+    "context_s": "more for each token that these hold by then",
+    "request_s": "each answer begun",
+    "prefill_s": "each token of a prompt, or of a context after an update",
+    "verify_s": "from an answer's last token to its reward",
+    "learn_step_s": "each update of the learner",
+    "learn_token_s": "more for each token of it, on one rank",
+    "publish_s": "from the end of an update until its weights are in the servers",
+    "pause_s": "the part of that in which the servers do not decode",
+}
 DECODING = ("step_s", "answer_s", "context_s", "request_s")
 
 
@@ -302,13 +314,16 @@ def simulate_run(
 
 
 def described(found: Fit) -> str:
-    """The costs, and how far off they are."""
-    costs = found.costs._asdict()
-    shown = ", ".join(f"{name} {value:.3g}" for name, value in costs.items() if value)
-    return (
-        f"costs, from {found.steps} steps: {shown}; they are off by {found.sample_error:.0%} of a "
-        f"step's sampling and {found.learn_error:.0%} of its learning (median)"
-    )
+    """The costs that are not 0, what each is, and how far off they are."""
+    lines = [
+        f"costs in seconds that explain the times of {found.steps} steps best (those not listed "
+        f"are 0); they are off by {found.sample_error:.0%} of a step's sampling and "
+        f"{found.learn_error:.0%} of its learning (median):"
+    ]
+    for name, value in found.costs._asdict().items():
+        if value:
+            lines.append(f"  {name:13}  {value:<9.3g}  {MEANING[name]}")
+    return "\n".join(lines)
 
 
 def _table(columns: dict[str, Column]) -> str:

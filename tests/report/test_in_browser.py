@@ -76,6 +76,16 @@ def test_the_curves_have_something_on_them(page):
     assert page.value(inked + orange)
 
 
+def test_the_legend_tells_lines_of_one_colour_apart_as_the_curves_do(page):
+    marks = page.value(
+        "[...document.querySelectorAll('#chart-held-out .u-series:not(.edge) .u-marker')]"
+        ".map(x => [x.style.borderStyle, x.style.borderColor])"
+    )
+    del marks[0]  # of the step, which shows none
+    assert [style for style, _ in marks] == ["solid", "dashed"] * 2
+    assert marks[0][1] == marks[1][1] != marks[2][1] == marks[3][1]
+
+
 def test_filters_show_what_passes_and_count_it(page):
     assert page.value(COUNT) == "161 of 161 answers"
     page.choose("#filter-verdict, #filter-outcome", "wrong")

@@ -10,7 +10,7 @@ from rl.cli import main
 from rl.errors import UserError
 from rl.recipe.config import Recipe
 from rl.recipe.load import dump
-from rl.simulator.calibrate import fit, non_negative_fit, read_run
+from rl.simulator.calibrate import Fit, described, fit, non_negative_fit, read_run
 from rl.simulator.lengths import Source, lognormal
 from rl.simulator.rules import Setup
 from rl.simulator.server import Costs
@@ -110,7 +110,8 @@ def test_a_synchronous_run_says_what_running_ahead_would_give(
     ahead, real = write_run(tmp_path / "ahead", recipe(max_staleness=2))
     assert main(["simulate", str(ahead), "--costs-of", str(turns)]) == 0
     shown = capsys.readouterr().out
-    rows = {line.split("|")[1].strip(): line.split("|")[2:4] for line in shown.splitlines()[3:]}
+    table = [line.split("|") for line in shown.splitlines() if line.startswith("| ")]
+    rows = {cells[1].strip(): cells[2:4] for cells in table}
     measured, simulated = (float(x.replace(",", "")) for x in rows["tokens trained on per second"])
     assert measured == pytest.approx(real.after(1).tokens_per_s, rel=0.01)
     assert simulated == pytest.approx(measured, rel=0.02)
@@ -119,6 +120,16 @@ def test_a_synchronous_run_says_what_running_ahead_would_give(
     assert simulated == pytest.approx(measured, abs=2)
     assert main(["simulate", str(turns), "max_staleness=2"]) == 0
     assert "simulated with max_staleness=2" in capsys.readouterr().out
+
+
+def test_every_cost_is_shown_with_what_it_is() -> None:
+    costs = Costs(*range(1, len(Costs._fields) + 1))
+    first, *lines = described(Fit(costs, 0.02, 0.13, 22)).splitlines()
+    assert "costs in seconds that explain the times of 22 steps best" in first
+    assert "off by 2% of a step's sampling and 13% of its learning" in first
+    assert [line.split()[0] for line in lines] == list(Costs._fields)
+    assert all(len(line.split()) > 3 for line in lines)
+    assert "verify_s" not in described(Fit(costs._replace(verify_s=0.0), 0.02, 0.13, 22))
 
 
 def test_costs_are_not_taken_from_a_run_that_was_ahead(

@@ -54,6 +54,51 @@ def test_a_short_problem_is_compared_as_a_whole():
     assert found.same_template == {"sum"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Solve this. What is 17 + 25?",
+        "Solve this: what is 17 + 25? Think first, and give the number only.",
+        "Here is a task\nWhat is 17+25?\nAnd here is another.",
+        "A long story first, of a baker and his sons, who sold 17 loaves a day. What is 17+25?",
+    ],
+)
+def test_a_short_problem_is_found_among_other_sentences(text):
+    assert contamination({"sum": "What is 17 + 25?"}, [text]).copied == {"sum"}
+
+
+@pytest.mark.parametrize(
+    "text", ["Solve this. What is 17 + 25 - 3?", "Solve this. What is 17.25?", "And 17 + 25?"]
+)
+def test_a_short_problem_that_is_part_of_another_sentence_is_another_problem(text):
+    assert not contamination({"sum": "What is 17 + 25?"}, [text]).met
+
+
+def test_what_remains_of_a_problem_beside_a_shared_text_may_be_too_short_to_say_anything():
+    problems = {n: f"{EGGS}\n\nHow many {n}?" for n in ("are left", "were eaten")}
+    assert not contamination(problems, ["Tom has 3 of 5 apples. How many are left?"]).met
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "一个农夫有十七只羊和二十五只鸡，请问他一共有多少只动物？",  # noqa: RUF001
+        "たろうくんはりんごを5こもっています。3こたべました。のこりはなんこですか。",
+        "สมชายมีแอปเปิลสิบเจ็ดผลและส้มยี่สิบห้าผล เขามีผลไม้ทั้งหมดกี่ผล",
+    ],
+)
+def test_in_scripts_without_spaces_every_character_is_a_word(problem):
+    middle = problem[3:-3]
+    assert contamination({"a": problem, "b": EGGS}, [f"甲乙{middle}丙丁"]).copied == {"a"}
+    shuffled = middle[::-1]
+    assert not contamination({"a": problem, "b": EGGS}, [f"甲乙{shuffled}丙丁"]).met
+
+
+def test_a_short_problem_without_spaces_is_found_among_other_sentences():
+    found = contamination({"sum": "十七加二十五等于几？"}, ["请解答。十七加二十五等于几？"])  # noqa: RUF001
+    assert found.copied == {"sum"}
+
+
 def test_another_instruction_in_training_hides_neither_a_copy_nor_a_template():
     problems = {n: f"What is {n} plus {n}?{INSTRUCTION}" for n in ("17", "25")}
     found = contamination(problems, ["You are an assistant.\n\nWhat is 17 plus 17?\n\nBox it."])

@@ -134,6 +134,28 @@ def test_a_question_that_occurs_twice_is_one_task(tmp_path: Path) -> None:
     assert max(counts.values()) == 1
 
 
+def test_a_question_with_two_answers_is_refused_by_its_rows(tmp_path: Path) -> None:
+    rows = gsm8k(20)
+    path = write(tmp_path / "rows.jsonl", [*rows, rows[4] | {"answer": "Another way.\n#### 5"}])
+    assert dataset(path=path).n_tasks("train") > 0, "the same answer, reached another way"
+    path = write(tmp_path / "two.jsonl", [*rows, rows[4] | {"answer": "#### 6"}])
+    with pytest.raises(EnvError, match=r"rows 5 and 21 .* different answers, '5' and '6': leave"):
+        dataset(path=path).draw("train", 0, 0)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_whole_number_that_lost_its_last_digits_is_refused(tmp_path: Path, suffix: str) -> None:
+    rows: list[Row] = [
+        {"question": "Half of 1?", "answer": 0.5},
+        {"question": "One more than 2**53?", "answer": 2**53 + 1},
+    ]
+    env = make_env("dataset", {"path": write(tmp_path / f"rows.{suffix}", rows)})
+    with pytest.raises(EnvError, match=r"row 2: 'answer' is 9\d+\.0.* write the answers as text"):
+        env.task(Random(0))
+    env = make_env("dataset", {"path": write(tmp_path / f"whole.{suffix}", rows[1:])})
+    assert env.task(Random(0)).truth == str(2**53 + 1)
+
+
 @pytest.mark.parametrize(
     ("answer", "pattern", "truth"),
     [
@@ -204,7 +226,11 @@ def test_questions_of_one_origin_are_a_family_and_those_of_none_stand_alone(tmp_
 
 
 def test_numbers_are_answers_written_out_and_truth_values_are_none(tmp_path: Path) -> None:
-    for number, written in ((0.0000001, "0.0000001"), (1e22, "1" + "0" * 22), (0.5, "0.5")):
+    for number, written in (
+        (0.0000001, "0.0000001"),
+        (2.0**53 - 1, "9007199254740991.0"),
+        (0.5, "0.5"),
+    ):
         path = write(tmp_path / f"{written}.jsonl", [{"question": "?", "answer": number}] * 2)
         env = make_env("dataset", {"path": path, "test_path": path})
         assert env.draw("train", 0, 0).truth == written

@@ -81,6 +81,27 @@ def test_documented_data_of_ones_own_give_tasks_with_their_answers(
         assert env.verify(task, env.solve(task)).outcome is Outcome.CORRECT
 
 
+def anchors(page: Path) -> set[str]:
+    """What links to the page's headings end in, as the hosts of repositories make it."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+?)\s*$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_heading_has_its_heading(page):
+    links = re.findall(r"\]\(([^)#:\s]*)#([^)\s]+)\)", page.read_text())
+    wanted = [(page.parent / name if name else page, anchor) for name, anchor in links]
+    assert [(str(p), anchor) for p, anchor in wanted if anchor not in anchors(p)] == []
+
+
+@pytest.mark.parametrize("name", ["recipes.md", "algorithms.md"])
+def test_a_long_page_begins_with_links_to_all_its_sections(name):
+    head, *rest = (ROOT / "docs" / name).read_text().split("\n## ")
+    titles = [part.splitlines()[0] for part in rest]
+    assert re.findall(r"\[([^\]]+)\]\(#", head) == titles
+
+
 def test_every_dependency_is_explained_in_the_readme():
     import tomllib
 

@@ -1,14 +1,16 @@
 """What `assay eval` makes of its words before anything is started."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rl.cli import main
 from rl.errors import UserError
-from rl.evaluation.command import PROGRAM_DEADLINE_S, Task, asked, each
-from rl.evaluation.settings import Draw, data_digest, sampling_settings
+from rl.evaluation.command import PROGRAM_DEADLINE_S, Task, asked, each, told_apart
+from rl.evaluation.settings import Draw, Settings, data_digest, sampling_settings
+from rl.evaluation.store import Store
 from rl.evaluation.targets import Target, find_targets
 from rl.hardware import Gpu, Hardware
 from rl.progress import Progress
@@ -96,6 +98,56 @@ def test_a_directory_of_checkpoints_is_none_and_those_in_it_are_named(tmp_path):
     (tmp_path / "checkpoints" / "step-000100").mkdir(parents=True)
     with pytest.raises(UserError, match=r"holds checkpoints: .* \(step-000100\)"):
         find_targets([str(tmp_path / "checkpoints")], [])
+
+
+def evaluated(targets: list[Target], out: Path) -> list[str]:
+    """The names that models get, after each has left its settings in a directory of that name."""
+    apart = told_apart(targets, out)
+    for target in apart:
+        settings = Settings(
+            target.source, "0", None, target.variant, None, [], Draw.EACH, 1, {}, {}
+        )
+        (out / target.name).mkdir(parents=True, exist_ok=True)
+        Store(out / target.name).begin(settings)
+    return [target.name for target in apart]
+
+
+@pytest.fixture
+def namesakes(tmp_path) -> list[Target]:
+    for place in ("a", "b"):
+        (tmp_path / place / "m").mkdir(parents=True)
+    return [Target("m", str(tmp_path / place / "m")) for place in ("a", "b")]
+
+
+def test_a_model_keeps_its_directory_when_another_of_its_name_comes_along(namesakes, tmp_path):
+    first, second = namesakes
+    out = tmp_path / "out"
+    assert evaluated([first], out) == ["m"]
+    [other] = evaluated([second], out)
+    assert other.startswith("m-")
+    assert evaluated([first, second], out) == evaluated([first, second], out) == ["m", other]
+    assert evaluated([second, first], out) == [other, "m"]
+
+
+def test_models_of_one_name_that_are_evaluated_together_have_different_directories(
+    namesakes, tmp_path
+):
+    quantised = [replace(target, name="m-int8", variant="int8") for target in namesakes]
+    both = evaluated([*namesakes, *quantised], tmp_path / "out")
+    assert len(set(both)) == 4
+    assert (both[0], both[2]) == ("m", "m-int8")
+
+
+def test_a_hub_model_and_a_server_have_directories_of_their_own_too(tmp_path):
+    for one, other in (("Org/m", "Elsewhere/m"), ("http://host/v1", "https://host/v1")):
+        assert evaluated([Target("m", one)], tmp_path / one[:4]) == ["m"]
+        assert evaluated([Target("m", other)], tmp_path / one[:4]) != ["m"]
+
+
+def test_a_model_that_was_moved_finds_its_results(namesakes, tmp_path):
+    evaluated(namesakes[:1], tmp_path / "out")
+    (tmp_path / "a" / "m").rename(tmp_path / "m")
+    assert evaluated([Target("m", str(tmp_path / "m"))], tmp_path / "out") == ["m"]
 
 
 @pytest.mark.slow

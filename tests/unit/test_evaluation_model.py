@@ -99,6 +99,25 @@ def test_the_identity_is_that_of_the_contents(base, tmp_path):
     assert identity(copy) != identity(base)
 
 
+@pytest.mark.parametrize("ending", ["bin", "pt", "pth", "gguf"])
+def test_the_identity_is_that_of_weights_in_another_format_too(tmp_path, ending):
+    (tmp_path / "config.json").write_text("{}")
+    weights = tmp_path / f"pytorch_model.{ending}"
+    weights.write_text("1")
+    before = identity(tmp_path)
+    (tmp_path / "optimizer.pt").write_text("1")  # of a training: it is not the model
+    assert identity(tmp_path) == before
+    weights.write_text("2")
+    assert identity(tmp_path) != before
+
+
+def test_where_there_are_safetensors_files_weights_in_another_format_are_not_loaded(base, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(base, copy)
+    (copy / "pytorch_model.bin").write_text("1")
+    assert identity(copy) == identity(base)
+
+
 def test_an_adapter_that_would_have_to_be_unpickled_is_refused(adapted, tmp_path, capsys):
     shutil.copytree(adapted[0], tmp_path / "a")
     (tmp_path / "a" / "adapter_model.safetensors").rename(tmp_path / "a" / "adapter_model.bin")

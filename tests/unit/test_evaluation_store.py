@@ -1,7 +1,9 @@
 """What an evaluation keeps, which problems it asks, and which answers may be added to which."""
 
 import json
+import os
 from dataclasses import dataclass, replace
+from datetime import datetime
 from random import Random
 
 import pytest
@@ -200,6 +202,30 @@ def test_a_line_that_is_no_answer_is_named(tmp_path, change):
     store.add(row(asked[0], 1) | change)
     with pytest.raises(UserError, match=r"answers.jsonl, line 2 is no answer"):
         list(store.rows())
+
+
+def test_the_log_for_inspect_has_the_times_of_the_settings_and_of_the_last_answer(tmp_path):
+    found = recipe()
+    store = Store(tmp_path)
+    store.begin(settings(found))
+    for problem in problems(found, Draw.ALL):
+        store.add(row(problem, 0))
+    os.utime(tmp_path / "settings.json", (1_700_000_000, 1_700_000_000))
+    os.utime(tmp_path / "answers.jsonl", (1_700_000_090, 1_700_000_090))
+
+    def times():
+        store.finish(settings(found))
+        (log,) = (tmp_path / "inspect").iterdir()
+        stats = json.loads(log.read_text())["stats"]
+        return [
+            datetime.fromisoformat(stats[k]).timestamp() for k in ("started_at", "completed_at")
+        ]
+
+    assert times() == [1_700_000_000, 1_700_000_090]
+    store.replace(list(store.rows()))  # with other verdicts
+    assert times() == [1_700_000_000, 1_700_000_090]
+    store.begin(settings(found))  # again, and nothing was left to sample
+    assert times() == [1_700_000_090, 1_700_000_090]
 
 
 def test_scores_and_a_log_for_inspect_are_written_at_the_end(tmp_path):

@@ -89,7 +89,7 @@ def test_the_picture_has_the_curves_the_verdicts_an_answer_and_the_keys(tmp_path
     text = drawn(view_of(write_run(tmp_path / "one")))
     for part in (
         "step 4/4", "Reward", "Held out, avg@k", "80.0% [75.0%, 85.0%]", "Idle time, servers",
-        "25.0%", "correct", "prompt", "reason", "q leave",
+        "25.0%", "correct", "prompt", "q leave",
     ):  # fmt: skip
         assert part in text, part
     assert len(text.splitlines()) <= 30
@@ -137,6 +137,24 @@ def test_files_that_are_no_run_s_are_refused_in_a_sentence(tmp_path):
         file.write('{"step": 5, "verdict": "?"}\n')
     with pytest.raises(UserError, match=r"samples.jsonl is no list of answers \("):
         view_of(path)
+
+
+def test_answers_to_canaries_are_not_shown(tmp_path):
+    path = write_run(tmp_path / "one", finished=False)
+    last = json.loads((path / "samples.jsonl").read_text().splitlines()[-1])
+    canary = last | {"id": "canary/0", "split": "canary", "response": "to a canary"}
+    canary["tokens"] = None
+    RunDirectory(path).append("samples.jsonl", [canary])
+    view = view_of(path)
+    assert view.answers()[0]["id"] == last["id"]
+    assert "to a canary" not in drawn(view)
+
+
+@pytest.mark.parametrize("reason", [None, "not 5"])
+def test_the_reason_of_a_verdict_is_shown_where_there_is_one(tmp_path, reason):
+    view = view_of(write_run(tmp_path / "one"))
+    view.run.answers[-1]["detail"] = reason
+    assert ("reason" in drawn(view)) == (reason is not None)
 
 
 def test_what_a_policy_wrote_cannot_steer_the_terminal(tmp_path):

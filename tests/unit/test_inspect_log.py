@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rl.evaluation.inspect_log import FOLDER, write_inspect_log
+from rl.evaluation.inspect_log import FOLDER, Times, write_inspect_log
 from rl.evaluation.scores import Answer, scores_json
 from verifiers.verdict import Outcome, broken, correct, wrong
 
@@ -81,12 +81,14 @@ ANSWERS = [
     for r in ROWS
 ]
 SCORES = json.loads(json.dumps(scores_json(ANSWERS)))
-NOW = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
+TIMES = Times(
+    datetime(2026, 11, 22, 8, 30, tzinfo=UTC), datetime(2026, 11, 22, 8, 41, 30, tzinfo=UTC)
+)
 
 
 @pytest.fixture
 def log_file(tmp_path: Path) -> Path:
-    return write_inspect_log(tmp_path, SETTINGS, ROWS, SCORES, NOW)
+    return write_inspect_log(tmp_path, SETTINGS, ROWS, SCORES, TIMES)
 
 
 def test_a_sample_is_a_problem_and_an_epoch_an_answer(log_file: Path) -> None:
@@ -109,11 +111,17 @@ def test_every_figure_has_its_interval_in_the_log(log_file: Path) -> None:
         assert low <= metrics[name]["value"] <= high
 
 
+def test_an_evaluation_takes_from_its_beginning_to_its_last_answer(log_file: Path) -> None:
+    stats = json.loads(log_file.read_text())["stats"]
+    assert stats["started_at"] == "2026-11-22T08:30:00+00:00"
+    assert stats["completed_at"] == "2026-11-22T08:41:30+00:00"
+
+
 def test_a_second_log_takes_the_place_of_the_first(log_file: Path) -> None:
     log = json.loads(log_file.read_text())
     assert log["eval"]["created"] == "2026-11-22T08:30:00+00:00"
     served = {**SETTINGS, "identity": "../../Org/Model\x00"}  # as a server calls its model
-    again = write_inspect_log(log_file.parent.parent, served, ROWS, SCORES, NOW)
+    again = write_inspect_log(log_file.parent.parent, served, ROWS, SCORES, TIMES)
     assert list(again.parent.iterdir()) == [again]
     assert again.parent.name == FOLDER
 

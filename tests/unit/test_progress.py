@@ -1,6 +1,7 @@
 import io
 
 from rich.console import Console
+from rich.table import Table
 
 from rl.progress import Progress, before_after
 
@@ -20,6 +21,22 @@ def shown(terminal, act):
     with Progress(13, console) as progress:
         act(progress)
     return file.getvalue()
+
+
+def test_without_a_terminal_every_row_of_a_table_is_one_line():
+    def lines(terminal):
+        table = Table(title="scores")
+        table.add_column("model", overflow="fold")
+        table.add_column("score")
+        table.add_row("a long name of a model " * 5, "0.123 [0.100, 0.200]")
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=terminal, width=80, highlight=False)
+        Progress(0, console).show(table)
+        return file.getvalue().splitlines()
+
+    assert len(lines(False)) == 6
+    assert lines(False)[4].count("a long name") == 5
+    assert len(lines(True)) > 6
 
 
 def test_a_step_says_what_matters():

@@ -1,7 +1,9 @@
 "use strict";
 
 const PLOT_HEIGHT = 190;
-const DASHES = [[], [6, 4], [2, 3]]; // of a chart's lines, in their order
+const STYLES = [ // of a chart's lines, in their order, and of their marks in the legend
+  { dash: [], mark: "solid" }, { dash: [6, 4], mark: "dashed" }, { dash: [2, 3], mark: "dotted" },
+];
 
 /** A chart as a figure. `redraw` makes it anew in the colours of the present theme. */
 function chartFigure(chart) {
@@ -71,7 +73,7 @@ function plotOptions(chart, width) {
     const stroke = lineColour(chart, line);
     const index = series.length;
     series.push({
-      label: line.label, stroke, width: chart.stacked ? 1 : 1.8, dash: DASHES[line.style % 3],
+      label: line.label, stroke, width: chart.stacked ? 1 : 1.8, ...STYLES[line.style % 3],
       spanGaps: true, points: { show: chart.x.length < 40 && !chart.stacked, size: 5 },
       value: (_, __, ___, i) => (i === null || i === undefined ? "–" : show(line.values[i])),
     });
@@ -102,7 +104,7 @@ function plotOptions(chart, width) {
       { ...ticks, size: 56, values: (_, values) => values.map(show) },
     ],
     cursor: { points: { size: 6 }, drag: { x: true, y: false } },
-    legend: { live: true },
+    legend: { live: true, markers: { dash: (_, index) => series[index].mark || "solid" } },
   };
 }
 
