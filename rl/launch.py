@@ -84,8 +84,9 @@ def _finished(run_dir: Path, recipe: Recipe, progress: Progress) -> dict[str, An
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
     progress.say(
         f"this run finished on {date}; nothing was run now. To train its policy further give the "
-        f"recipe with sft=null model={run_dir}/checkpoints/step-{recipe.steps:06d}; to train once more from the start "
-        "choose another directory with run_dir=DIR, or change a key of the recipe such as seed"
+        f"recipe with sft=null model={run_dir}/checkpoints/step-{recipe.steps:06d}; to train once "
+        "more from the start choose another directory with run_dir=DIR, or change a key of the "
+        "recipe such as seed"
     )
     return summary
 
