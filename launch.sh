@@ -176,6 +176,9 @@ set_up() {
 # Before the set-up, which takes minutes and gigabytes to come to the same result.
 check_command() {
     local known
+    [[ ! -f $1.yaml ]] || fail "there is no command '$1': the recipe is $1.yaml"
+    [[ ! -f $1/recipe.yaml ]] ||
+        fail "$1 is a run: the command that began it resumes it, and \`bash launch.sh report $1\` shows it"
     known=$(sed -nE 's/.*\<command\("([a-z-]+)".*/\1/p' "$root/rl/cli.py" | tr '\n' ' ')
     [[ " $known" == *" $1 "* ]] ||
         fail "there is no command '$1': make it a recipe such as recipes/math_grpo.yaml, or one" \

@@ -146,7 +146,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             parser.error("the following arguments are required: CHECKPOINT")
     unknown = [x for x in rest if x.startswith("-") or "=" not in x]
     if unknown or (rest and not hasattr(arguments, "overrides")):
-        parser.error(f"not understood: {' '.join(unknown or rest)}; see `assay --help`")
+        hint = "; keys of a recipe are written as key=value" if arguments.command == "train" else ""
+        parser.error(f"not understood: {' '.join(unknown or rest)}{hint}; see `assay --help`")
     if rest:
         arguments.overrides += rest
     return arguments

@@ -30,10 +30,11 @@ def train(path: Path, overrides: Sequence[str], *, dry_run: bool) -> int:
     recipe = load_recipe(path, overrides, profile=hardware.kind)
     plan = make_plan(recipe, hardware)
     recipe = plan.recipe
+    run_dir = run_directory(path, recipe)
     if dry_run:
+        _refuse_other(run_dir, recipe)
         print(dump(recipe), *plan.lines, *plan_lines(recipe), sep="\n")
         return 0
-    run_dir = run_directory(path, recipe)
     with Progress(recipe.steps) as progress:
         for line in plan.lines:
             progress.say(line)
@@ -57,12 +58,8 @@ def run_directory(path: Path, recipe: Recipe) -> Path:
     return Path(recipe.run_dir or f"runs/{path.stem}-{digest}").absolute()
 
 
-def _finished(run_dir: Path, recipe: Recipe, progress: Progress) -> dict[str, Any] | None:
-    """The summary of a run that is complete; checks that the directory belongs to this recipe.
-
-    Raises:
-        UserError: the directory holds a run of another recipe, or an evaluation.
-    """
+def _refuse_other(run_dir: Path, recipe: Recipe) -> None:
+    """Raises UserError where the directory holds a run of another recipe, or an evaluation."""
     stored = run_dir / "recipe.yaml"
     if _exists(run_dir / "settings.json") or _exists(run_dir / "evaluation.json"):
         raise UserError(
@@ -71,12 +68,22 @@ def _finished(run_dir: Path, recipe: Recipe, progress: Progress) -> dict[str, An
         )
     if _exists(stored):
         old = read_resolved(stored).model_dump(mode="json")
-        differing = list(differing_keys(old, recipe.model_dump(mode="json")))
+        now = recipe.model_dump(mode="json")
+        differing = [key for key in differing_keys(old, now) if key != "run_dir"]
         if differing:
             raise UserError(
                 f"{run_dir} holds a run of another recipe (differing: {', '.join(differing)}); "
                 "choose another directory with run_dir=DIR"
             )
+
+
+def _finished(run_dir: Path, recipe: Recipe, progress: Progress) -> dict[str, Any] | None:
+    """The summary of a run that is complete.
+
+    Raises:
+        UserError: the directory holds something else.
+    """
+    _refuse_other(run_dir, recipe)
     file = run_dir / "summary.json"
     if not _exists(file):
         return None

@@ -14,6 +14,7 @@ from rl.errors import UserError
 from rl.hardware import Hardware
 from rl.policy.embedded import HEAD_DIM, SPECIAL, WHOLE_WORDS, check_size
 from rl.policy.model_files import check_heads, count_parameters, local_model
+from rl.progress import how_many
 from rl.recipe.config import Recipe
 from rl.recipe.sections import EnvSpec
 from rl.sampling.routes import read_experts
@@ -198,11 +199,12 @@ def _lines(
         f"machine     {hardware}",
         f"servers     {recipe.engine.servers} x vLLM, {_server_memory(recipe, weights)} each"
         + _on(server_gpus),
-        f"learner     {recipe.learner.ranks} ranks, ZeRO {recipe.learner.zero_stage}, "
+        f"learner     {how_many(recipe.learner.ranks, 'rank')}, ZeRO {recipe.learner.zero_stage}, "
         f"{_rank_memory(recipe, weights)} each" + _on(rank_gpus),
         *_critic_lines(recipe),
         f"weights     {'the adapter, ' if recipe.lora else ''}{MOVED[recipe.weights.backend]}",
-        f"verifiers   {recipe.verify.workers} workers, at most {recipe.verify.memory_mib} MiB each",
+        f"verifiers   {how_many(recipe.verify.workers, 'worker')}, at most "
+        f"{recipe.verify.memory_mib} MiB each",
         *(f"programs    run in {found}" for found in _isolations(recipe)),
         f"step        {recipe.groups_per_step} groups x {recipe.group_size} = {answers} answers, "
         f"at most {budget:,} sampled tokens",

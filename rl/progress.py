@@ -25,6 +25,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def how_many(n: int, what: str) -> str:
+    """`1 rank`, `2 ranks`."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
 def print_table(table: Table, console: Console | None = None) -> None:
     """For people. Where the output is no terminal every row is one line, however long."""
     console = console or Console(highlight=False)

@@ -42,7 +42,7 @@ def audit(run_dir: Path) -> int:
     Raises:
         UserError: this is no run directory, or its environments are no longer there.
     """
-    if not (run_dir / "recipe.yaml").exists():
+    if not (run_dir / "recipe.yaml").is_file():
         raise UserError(f"{run_dir} is no run directory: it holds no recipe.yaml")
     recipe = read_resolved(run_dir / "recipe.yaml")
     try:

@@ -51,7 +51,9 @@ def _of_run(run_dir: Path) -> Iterator[Scored]:
     for row in run.rows("evals.jsonl"):
         for env, score in {ALL: row["avg_at_k"], **row["avg_by_env"]}.items():
             tokens = row["mean_tokens"] if env == ALL else lengths.get((row["step"], env))
-            yield Scored(run_dir.name, env, parameters, _estimate(score), tokens, row["step"])
+            yield Scored(
+                run_dir.resolve().name, env, parameters, _estimate(score), tokens, row["step"]
+            )
 
 
 def _mean_tokens(samples: Path) -> dict[tuple[int, str], float]:
@@ -86,8 +88,8 @@ def _of_evaluation(directory: Path) -> Iterator[Scored]:
         )
     _check_variant(str(directory / "settings.json"), settings["variant"])
     # A checkpoint's directory is called by its step: what tells runs apart is before that.
-    name = STEP.sub("", directory.name.removesuffix(f"-{settings['variant']}"))
-    name = name or directory.parent.name
+    name = STEP.sub("", directory.resolve().name.removesuffix(f"-{settings['variant']}"))
+    name = name or directory.resolve().parent.name
     for env, found in {ALL: scores["all"], **scores["by_env"]}.items():
         yield Scored(
             name=name,

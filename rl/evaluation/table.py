@@ -11,7 +11,7 @@ from rich.text import Text
 from rl.evaluation.compare import Comparison, compare
 from rl.evaluation.scores import Answer
 from rl.evaluation.settings import Settings
-from rl.progress import Progress, printable
+from rl.progress import Progress, how_many, printable
 from rl.record import RunDirectory
 
 SUMMARY = "evaluation.json"
@@ -53,7 +53,9 @@ def table(evaluated: Sequence[Evaluated]) -> Table:
     """A row for each model, and one for each of its environments where there are several."""
     first = evaluated[0].scores["all"]
     k, problems = first["samples"], first["problems"]
-    result = Table(title=f"{problems} problems, {k} answers each; 95 % intervals")
+    result = Table(
+        title=f"{how_many(problems, 'problem')}, {how_many(k, 'answer')} each; 95 % intervals"
+    )
     result.add_column("", overflow="fold", min_width=min(30, max(len(x.name) for x in evaluated)))
     columns = [f"avg@{k}", *(["pass@1"] if k == 1 else [f"pass@{k}", f"pass^{k}", f"maj@{k}"])]
     for column in [*columns, "tokens", "cut off", "broken"]:

@@ -114,6 +114,11 @@ def _read(path: Path) -> Source:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if path.is_dir() and (path / "recipe.yaml").is_file():
+            raise RecipeError(
+                f"{path} is a run, not a recipe: the command that began it resumes it, and "
+                f"`assay report {path}` shows it"
+            ) from None
         others = {p.stem: p for p in sorted(path.parent.glob("*.y*ml")) if p != path}
         near = get_close_matches(path.stem, others, n=1)
         hint = f"; did you mean {others[near[0]]}?" if near else ""

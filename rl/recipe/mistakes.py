@@ -153,7 +153,8 @@ def _sentence(path: Path_, errors: list[ErrorDetails], first: ErrorDetails) -> s
     if first["type"] == "missing":
         return "this key is required"
     if first["type"] in SECTION_ERRORS:
-        return f"must be a section, of keys and their values {found}"
+        hint = "; did you mean algorithm.preset?" if path == ("algorithm",) else ""
+        return f"must be a section, of keys and their values {found}{hint}"
     if first["type"] == "too_short":
         return f"too short, at least {first.get('ctx', {}).get('min_length')} wanted {found}"
     reasons = list(dict.fromkeys(each["msg"] for each in errors))

@@ -38,7 +38,7 @@ class RunFiles:
 def read_run(path: Path) -> RunFiles:
     """Raises UserError where this is no run directory, or a file of it is not what it should be."""
     recipe_file = path / "recipe.yaml"
-    if not recipe_file.exists():
+    if not recipe_file.is_file():
         raise UserError(f"{path} is no run directory: it holds no recipe.yaml")
     try:
         recipe = yaml.safe_load(recipe_file.read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 """The options of `assay scaling`, without anything that is slow to import."""
 
 import argparse
+from typing import Any
 
 SCALING = """\
 Fit the curve of held-out scores against compute, and forecast what more compute will bring.
@@ -15,6 +16,10 @@ says how.
 """
 
 
+# Options that are about the curves of runs, and mean nothing to `plan`.
+OF_CURVES: dict[str, Any] = {"over": "flop", "after": 0, "at": [], "score": []}
+
+
 def scaling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
@@ -22,19 +27,17 @@ def scaling_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="run directories; or `plan`, a recipe and overrides of it for all runs",
     )
-    parser.set_defaults(overrides=[])
+    parser.set_defaults(overrides=[], **OF_CURVES)
+    parser.add_argument("--over", choices=["flop", "seconds"], help="what compute is counted in")
     parser.add_argument(
-        "--over", choices=["flop", "seconds"], default="flop", help="what compute is counted in"
+        "--after", type=int, metavar="STEP", help="leave out evaluations up to this step"
     )
     parser.add_argument(
-        "--after", type=int, default=0, metavar="STEP", help="leave out evaluations up to this step"
-    )
-    parser.add_argument(
-        "--at", type=float, action="append", default=[], metavar="COMPUTE",
+        "--at", type=float, action="append", metavar="COMPUTE",
         help="forecast the score at so much compute; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--score", type=float, action="append", default=[],
+        "--score", type=float, action="append",
         help="forecast the compute that reaches this score; may be repeated",
     )  # fmt: skip
     parser.add_argument(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rl.evaluation.statistics import Estimate
+from rl.progress import how_many
 from rl.scaling.curves import PowerLaw, Sigmoid, fit_power_law, fit_sigmoid
 
 COPIES = 200  # refits that intervals are taken from
@@ -78,8 +79,8 @@ def fit_curve(start: float, points: Sequence[Point]) -> Fit | TooLittle:
     """
     if len(points) < FEWEST:
         return TooLittle(
-            f"{len(points)} evaluations after the start of the fit, and {FEWEST} are the fewest "
-            "that show a curve"
+            f"{how_many(len(points), 'evaluation')} after the start of the fit, and {FEWEST} are "
+            "the fewest that show a curve"
         )
     compute = np.array([point.compute for point in points])
     scores = np.array([point.score for point in points])

@@ -25,6 +25,7 @@ from rl.progress import print_table
 from rl.recipe.config import Recipe
 from rl.recipe.load import load_recipe
 from rl.record import RunDirectory
+from rl.scaling.arguments import OF_CURVES
 from rl.scaling.curves import fit_power_law, fit_sigmoid
 from rl.scaling.forecast import COPIES, estimate
 
@@ -77,6 +78,12 @@ def plan_command(arguments: argparse.Namespace) -> int:
     _, *words = arguments.words
     files = [word for word in words if "=" not in word]
     shared = [word for word in words if "=" in word] + arguments.overrides
+    for option, default in OF_CURVES.items():
+        if getattr(arguments, option) != default:
+            raise UserError(
+                f"--{option} is for the curves of runs: assay scaling RUN --{option} ...; `plan` "
+                "predicts the score after the last step"
+            )
     if len(files) != 1:
         raise UserError(
             f"assay scaling plan takes one recipe, found {len(files)}: "

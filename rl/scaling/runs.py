@@ -47,7 +47,7 @@ def read_curve(run_dir: Path, unit: Unit = "flop", after: int = 0) -> Curve:
         UserError: this is no run directory, nothing was evaluated in it yet, or its policy's size
             is unknown.
     """
-    if not (run_dir / "recipe.yaml").exists():
+    if not (run_dir / "recipe.yaml").is_file():
         raise UserError(f"{run_dir} is no run directory: it holds no recipe.yaml")
     directory = RunDirectory(run_dir)
     recipe = read_resolved(run_dir / "recipe.yaml")

@@ -53,7 +53,7 @@ def test_names_are_shown_as_they_are_and_not_as_markup():
 def test_what_was_asked_something_else_has_a_table_of_its_own_and_is_not_compared():
     found = evaluated("a", 10), evaluated("b", 30), evaluated("c", 10, samples=2)
     text = shown(*found, evaluated("d", 10, env="dates"))
-    assert text.count("40 problems, 1 answers each") == 2
+    assert text.count("40 problems, 1 answer each") == 2
     assert text.count("40 problems, 2 answers each") == 1
     assert [(x.first, x.second) for x in comparisons(found)] == [("a", "b")]
 

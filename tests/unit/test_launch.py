@@ -65,6 +65,17 @@ def test_a_finished_run_says_when_it_finished_and_that_nothing_was_run(trained, 
     assert printed.splitlines()[-1] == str(trained)
 
 
+def test_a_dry_run_refuses_what_the_run_would(trained, capsys, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text((trained / "recipe.yaml").read_text())
+    assert main(["train", str(recipe), "--dry-run", "seed=99"]) == 1
+    assert "holds a run of another recipe (differing: seed)" in capsys.readouterr().err
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "evaluation.json").write_text("{}")
+    assert main(["train", str(recipe), "--dry-run", f"run_dir={tmp_path / 'out'}"]) == 1
+    assert "holds an evaluation, not a training run" in capsys.readouterr().err
+
+
 def test_another_recipe_in_the_same_directory_is_refused_with_the_full_paths(
     trained, capsys, tmp_path
 ):

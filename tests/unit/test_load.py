@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.recipe.load import RecipeError, dump, load_recipe, read_resolved
+from rl.recipe.load import RecipeError, dump, load_recipe, make_recipe, read_resolved
 
 RECIPE = """\
 model: embedded
@@ -279,3 +279,37 @@ def test_the_resolved_recipe_reads_back_the_same(write, tmp_path):
 @pytest.mark.parametrize("path", sorted(Path("recipes").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_shipped_recipe_loads(path, profile):
     load_recipe(path, profile=profile)
+
+
+@pytest.mark.parametrize(
+    ("written", "needed"),
+    [
+        ({"curriculum": {"max_draws": 9.0}}, "curriculum.dynamic=true"),
+        ({"curriculum": {"review_fraction": 0.2}}, "curriculum.retire_at"),
+        ({"algorithm": {"kl_estimator": "k3"}}, "algorithm.kl_coef"),
+        ({"algorithm": {"entropy_coef_step": 0.01}}, "algorithm.entropy_target"),
+        ({"rollout": {"closing_phrase": "So:"}}, "rollout.truncated=interrupt"),
+    ],
+)
+def test_a_key_that_would_have_no_effect_is_refused_with_what_it_needs(written, needed):
+    recipe = {"model": "embedded", "envs": [{"name": "arithmetic"}]}
+    with pytest.raises(RecipeError, match=f"has no effect without {re.escape(needed)}"):
+        make_recipe(recipe | written, [], "here")
+    section, name, value = *needed.partition("=")[0].split("."), needed.partition("=")[2]
+    beside = {
+        "curriculum.retire_at": 0.9,
+        "algorithm.kl_coef": 0.1,
+        "algorithm.entropy_target": 1.0,
+    }
+    own = {name: beside.get(needed, True if value == "true" else value)}
+    both = {section: {**written.get(section, {}), **own}}
+    make_recipe(recipe | written | both, [], "here")
+
+
+def test_a_run_in_place_of_a_recipe_and_a_preset_in_place_of_a_section_are_told(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("{}")
+    with pytest.raises(RecipeError, match=r"is a run, not a recipe: the command that began it"):
+        load_recipe(tmp_path, [], profile="cpu")
+    recipe = {"model": "embedded", "envs": [{"name": "arithmetic"}]}
+    with pytest.raises(RecipeError, match=r"did you mean algorithm\.preset\?"):
+        make_recipe(recipe, ["algorithm=grpo"], "here")

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 from rich.table import Table
 
-from rl.progress import Progress, before_after
+from rl.progress import Progress, before_after, how_many
 
 ROW = {
     "step": 3, "reward": 0.5, "signal_fraction": 0.25, "truncated_fraction": 0.125,
@@ -118,3 +118,8 @@ def test_the_table_shows_before_and_after_and_each_of_several_environments():
     assert "algebra" not in printed(alone), "it says nothing new"
     (line,) = (line for line in printed(mixed).splitlines() if "arithmetic" in line)
     assert "0.200 to 0.400" in line
+
+
+def test_one_of_a_thing_is_not_several():
+    found = [how_many(n, "rank") for n in (0, 1, 2, 1234)]
+    assert found == ["0 ranks", "1 rank", "2 ranks", "1,234 ranks"]

@@ -142,3 +142,9 @@ def test_a_plan_needs_one_recipe_and_three_small_runs(ladder, capsys):
     two = ["--rung", "steps=10", "--rung", "steps=20", "--target", "steps=40"]
     assert main(["scaling", "plan", str(ladder), *two]) == 1
     assert "2 different sizes or budgets; at least 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--at", "1e15"], ["--over", "seconds"], ["--after", "3"]])
+def test_what_is_asked_of_curves_is_refused(ladder, capsys, option):
+    assert plan(ladder, *option) == 1
+    assert f"{option[0]} is for the curves of runs" in capsys.readouterr().err
