@@ -125,6 +125,14 @@ def test_an_unknown_command_is_said_before_anything_is_installed(checkout, word)
     assert not (checkout / ".venv").exists()
 
 
+def test_what_was_meant_is_said_in_place_of_a_command(checkout):
+    assert_one_sentence(launch(checkout, "recipe"), "the recipe is recipe.yaml")
+    (checkout / "runs" / "a").mkdir(parents=True)
+    (checkout / "runs" / "a" / "recipe.yaml").touch()
+    assert_one_sentence(launch(checkout, "runs/a"), "runs/a is a run", "launch.sh report runs/a")
+    assert not (checkout / ".venv").exists()
+
+
 def test_every_command_of_assay_is_known(checkout):
     from rl.cli import parse
 
