@@ -43,21 +43,27 @@ from rl.sampling.server import server_command
 from verifiers.pool import VerifierPool
 
 AIM = 0.9
-SIZES = {
-    "short": (SHORT, "evaluation.problems=128"),
-    "long": (LONG, "evaluation.problems=32"),
+LARGER = [
+    f"embedded.{size}"
+    for size in ("layers=6", "hidden=192", "heads=6", "kv_heads=6", "intermediate=512")
+]
+SIZES: dict[str, tuple[Path, list[str]]] = {
+    "short answers": (SHORT, ["evaluation.problems=128"]),
+    "long answers": (LONG, ["evaluation.problems=32"]),
+    "2.7 M parameters": (SHORT, ["evaluation.problems=32", "sft=null", *LARGER]),
 }
 
 
 def evaluation(repeats: int) -> Result:
-    """Held-out tasks, 16 answers to each: short ones, and long and unequal ones."""
+    """Held-out tasks, 16 answers to each: short ones, long and unequal ones, and short ones of a
+    policy that is ten times as large, and random."""
     result = Result("evaluation")
-    for name, (path, size) in SIZES.items():
+    for name, (path, sizes) in SIZES.items():
         with scratch_directory() as scratch:
-            recipe = recipe_of(path, size, "evaluation.samples=16")
+            recipe = recipe_of(path, *sizes, "evaluation.samples=16")
             model = starting_policy(recipe, scratch)
             ours, baseline, note = measure(recipe, model, scratch, repeats)
-        what = f"evaluation, {name} answers, judged and stored"
+        what = f"evaluation, {name}, judged and stored"
         result.rows.append(Row(what, "tokens/s", ours, baseline, True, AIM))
         result.notes.append(f"{what}: {note}")
     return result
