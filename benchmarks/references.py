@@ -45,8 +45,11 @@ REFERENCES = {
 def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.references", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="directory of JSON lines")
-    parser.add_argument("names", nargs="*", default=list(REFERENCES), metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(REFERENCES)}")
     arguments = parser.parse_args()
+    arguments.names = arguments.names or list(REFERENCES)
+    if unknown := [name for name in arguments.names if name not in REFERENCES]:
+        parser.error(f"no data set '{unknown[0]}': there are {', '.join(REFERENCES)}")
     found = [measure(name, arguments.data) for name in arguments.names]
     print("\n".join(found))
 
