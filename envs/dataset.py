@@ -9,7 +9,7 @@ from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from envs.base import HELD_OUT_SHARE, Env, EnvError, NoTasks, Split, Task, unguessable
 from verifiers import math
@@ -66,6 +66,11 @@ class Dataset(Env):
     """Column that is alike in questions of one origin, such as the template or the text that they
     are about: they are right or wrong together, so intervals of scores go by it. A question for
     which it is null stands alone."""
+
+    contradictions: Literal["refuse", "drop"] = "refuse"
+    """What is done about a question that comes twice with answers that differ as text (`1/2` and
+    `0.5` do). refuse: the data set is refused, and two rows are named; drop: such questions are
+    left out."""
 
     instruction: str = BOXED
     """Follows the question, after an empty line."""
@@ -173,6 +178,7 @@ class Dataset(Env):
                     f"{', '.join(rows.column_names)}{hint}"
                 )
         found: dict[str, tuple[int, Row]] = {}  # with the number of the row
+        contradicted: set[str] = set()
         families = rows[self.family_field] if self.family_field else [None] * len(rows)
         columns = zip(rows[self.question_field], rows[self.answer_field], families, strict=True)
         for number, (question, answer, family) in enumerate(columns, 1):
@@ -180,13 +186,16 @@ class Dataset(Env):
             task = Task(self._prompt(question, where), self._answer(answer, where))
             row = Row(task, None if family is None else str(family))
             first, kept = found.setdefault(task.key, (number, row))
-            if kept.task.truth != task.truth:
+            if kept.task.truth == task.truth:
+                continue
+            if self.contradictions == "refuse":
                 raise EnvError(
                     f"'{path}' ({split}), rows {first} and {number} have the same question and "
-                    f"different answers, {kept.task.truth[:100]!r} and {task.truth[:100]!r}: leave "
-                    "one out, in a copy of the data set as a file if it is from the hub"
+                    f"different answers, {kept.task.truth[:100]!r} and {task.truth[:100]!r}: mend "
+                    "one, or leave out all such questions with the option contradictions=drop"
                 )
-        return [row for _, row in found.values()]
+            contradicted.add(task.key)
+        return [row for key, (_, row) in found.items() if key not in contradicted]
 
     def _prompt(self, question: object, where: str) -> str:
         if not isinstance(question, str) or not question.strip():

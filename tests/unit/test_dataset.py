@@ -139,8 +139,11 @@ def test_a_question_with_two_answers_is_refused_by_its_rows(tmp_path: Path) -> N
     path = write(tmp_path / "rows.jsonl", [*rows, rows[4] | {"answer": "Another way.\n#### 5"}])
     assert dataset(path=path).n_tasks("train") > 0, "the same answer, reached another way"
     path = write(tmp_path / "two.jsonl", [*rows, rows[4] | {"answer": "#### 6"}])
-    with pytest.raises(EnvError, match=r"rows 5 and 21 .* different answers, '5' and '6': leave"):
+    with pytest.raises(EnvError, match=r"rows 5 and 21 .* different answers, '5' and '6': mend"):
         dataset(path=path).draw("train", 0, 0)
+    found = dataset(path=path, contradictions="drop")
+    kept = [t.key for split in ("train", "test") for t in drawn(found, split, found.n_tasks(split))]
+    assert len(set(kept)) == 19
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
