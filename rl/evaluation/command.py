@@ -29,6 +29,7 @@ from rl.evaluation.settings import (
     asks_for_more,
     data_digest,
     differing,
+    env_name,
     sampling_settings,
 )
 from rl.evaluation.store import Store, answers
@@ -118,7 +119,7 @@ def asked(
         label = run.resolve().name if run and path.parent == run else path.stem
         recipe = load_recipe(path, [*fixed, f"model={ANY}", *overrides], profile=hardware.kind)
     elif sections:
-        label = "-".join(dict.fromkeys(section["name"] for section in sections))
+        label = "-".join(dict.fromkeys(env_name(x["name"], x) for x in sections))
         recipe = make_recipe(_without_recipe(sections, hardware), [*fixed, *overrides], "--env")
     else:
         raise UserError(

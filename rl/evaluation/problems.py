@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 from envs.base import NoTasks
 from envs.dataset import FORMATS
 from envs.registry import make_env
-from rl.evaluation.settings import Draw
+from rl.evaluation.settings import QUESTIONS, Draw
 from rl.recipe.config import Recipe
 from rl.recipe.load import read_value
 from rl.recipe.sections import EnvSpec
 from rl.tasks import Drawn, Tasks, sampling_seed
 
 OPTIONS = re.compile(r":(?=[A-Za-z_]\w*=)")  # between a name and its options
-QUESTIONS = "envs.math_benchmarks:MathBenchmark"  # a file of them, all held out
 NEXT_OPTION = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from rl.recipe.config import Recipe
 
+QUESTIONS = "envs.math_benchmarks:MathBenchmark"  # what a file of questions is, all held out
 GROWING = ("problems", "sampling.samples")  # keys that may be raised: answers are added
 
 
@@ -61,10 +62,15 @@ def label_key(name: str, options: dict[str, Any]) -> str:
     return f"{name} {json.dumps(options, sort_keys=True)}"
 
 
+def env_name(name: str, options: dict[str, Any]) -> str:
+    """What people call an environment: its name, and a file of questions by that of the file."""
+    return Path(options["path"]).name if name == QUESTIONS else name
+
+
 def env_labels(envs: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, str]:
     """By `label_key`, what scores call an environment: its name; where two have the same name, with
     their options."""
-    names = {label_key(name, options): name for name, options in envs}
+    names = {label_key(name, options): env_name(name, options) for name, options in envs}
     shared = Counter(names.values())
     return {key: name if shared[name] == 1 else key for key, name in names.items()}
 

@@ -92,7 +92,9 @@ def frame(view: View, width: int, height: int | None) -> RenderableType:
     head = [_title(view), _verdicts(view, width)]
     forecast = last_forecast(view.run.evals)
     if forecast is not None:
-        head.append(Text(_line(f"forecast: {forecast}"), style="dim", no_wrap=True))
+        # As high as it gets, no end of it is cut off.
+        text = _line(f"forecast: {forecast}")
+        head.append(Text(text, style="dim", no_wrap=height is not None))
     if height is None:
         return Group(*head, _curves(view, width, None), *_answer(view, width, 12))
     room = max(0, height - len(head) - 1)

@@ -258,6 +258,15 @@ def test_environments_of_one_name_are_told_apart_by_their_options():
     assert list(both.labels.values()) == [f"{FEW} {{}}", f'{FEW} {{"n": 30}}', "arithmetic"]
 
 
+def test_a_file_of_questions_is_called_by_its_name():
+    found = recipe(env_section("some/where/mine.jsonl"), env_section("other.jsonl:answer_field=a"))
+    labels = settings(found).labels
+    assert sorted(labels.values()) == ["mine.jsonl", "other.jsonl"]
+    twice = recipe(env_section("a/mine.jsonl"), env_section("b/mine.jsonl"))
+    assert all("mine.jsonl" in label for label in settings(twice).labels.values())
+    assert len(set(settings(twice).labels.values())) == 2
+
+
 def test_an_answer_to_another_environments_problem_is_refused():
     other = row(problems(recipe(), Draw.ALL)[0], 0) | {"env": "arithmetic"}
     with pytest.raises(UserError, match="answer to a problem of arithmetic"):
