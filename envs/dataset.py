@@ -177,6 +177,12 @@ class Dataset(Env):
                     f"{option}: '{path}' ({split}) has no field '{name}'; it has "
                     f"{', '.join(rows.column_names)}{hint}"
                 )
+        if getattr(rows.features[self.answer_field], "dtype", None) in ("float16", "float32"):
+            raise EnvError(
+                f"'{path}' ({split}): '{self.answer_field}' is a column of short floating-point "
+                "numbers, which are not those that were written into it (.1 is "
+                "0.10000000149011612): write the answers as text"
+            )
         found: dict[str, tuple[int, Row]] = {}  # with the number of the row
         contradicted: set[str] = set()
         families = rows[self.family_field] if self.family_field else [None] * len(rows)

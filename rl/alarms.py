@@ -56,7 +56,7 @@ class BrokenVerdicts:
         others = [verdict for verdict in self._broken if verdict.verifier != ENGINE]
         if len(by_engine) > len(others):
             who, failed = "the engine", by_engine
-            remedy = "See what the rollout servers say in logs/server-*.log"
+            remedy = "See logs/server-*.log; a server elsewhere has its own"
         else:
             who, failed = "the verifier", others
             remedy = "Mend the environment's verify(), see logs/verifiers.log"

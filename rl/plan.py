@@ -1,10 +1,10 @@
 """What a recipe will need on this machine, before anything is started."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from envs.base import EnvError
 from envs.dataset import Dataset, find_files
@@ -235,7 +235,7 @@ def _lines(
             f"warm start  on at most {recipe.sft.demonstrations:,} worked solutions from {source} "
             "(none with sft=null)",
         )
-    return [*lines, *_warnings(recipe, hardware)]
+    return [*lines, *_warnings(recipe, hardware), *_idle_keys(recipe)]
 
 
 def _experts(recipe: Recipe) -> tuple[int, int] | None:
@@ -327,6 +327,34 @@ def _on(gpus: list[str]) -> str:
 
 def _gib(weights: int | None, bytes_each: float) -> float:
     return (weights or 0) * bytes_each / 2**30
+
+
+# Key, what has to be set beside it, and whether it is.
+NEEDS: tuple[tuple[str, str, Callable[[Recipe], Any]], ...] = (
+    ("curriculum.max_draws", "curriculum.dynamic=true", lambda r: r.curriculum.dynamic),
+    ("curriculum.review_fraction", "curriculum.retire_at", lambda r: r.curriculum.retire_at),
+    ("algorithm.kl_estimator", "algorithm.kl_coef", lambda r: r.algorithm.kl_coef),
+    (
+        "algorithm.entropy_coef_step",
+        "algorithm.entropy_target",
+        lambda r: r.algorithm.entropy_target,
+    ),
+    (
+        "rollout.closing_phrase",
+        "rollout.truncated=interrupt",
+        lambda r: r.rollout.truncated == "interrupt",
+    ),
+)
+
+
+def _idle_keys(recipe: Recipe) -> Iterator[str]:
+    """Not refused: who tries a recipe without the one key need not take the other out."""
+    for key, needed, is_set in NEEDS:
+        section, name = key.split(".")
+        fields = getattr(recipe, section)
+        value = getattr(fields, name)
+        if value != type(fields).model_fields[name].default and not is_set(recipe):
+            yield f"warning     {key} ({value}) has no effect without {needed}"
 
 
 def _count(weights: int | None) -> str:

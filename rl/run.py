@@ -43,7 +43,7 @@ from rl.weights.publisher import WeightPublisher
 from verifiers.pool import VerifierStartError
 
 MAX_PROBE_TOKENS = 128
-SCORES = ("avg_at_k", "avg_by_env", "pass_k", "pass_at_k")  # of an evaluation, in the run's summary
+SCORES = ("avg_at_k", "avg_by_env", "pass_at_k")  # of an evaluation, in the run's summary
 
 
 def main() -> int:
@@ -178,7 +178,7 @@ def _summary(recipe: Recipe, directory: RunDirectory, rest: dict[str, float]) ->
         "problems": after["problems"],
         "samples": after["samples"],
         "before": {key: before[key] for key in SCORES},
-        "after": {key: after[key] for key in SCORES},
+        "after": {key: after[key] for key in SCORES} | {"pass_k": after["pass_k"]},
         "steps": recipe.steps,
         "seed": recipe.seed,
         "time": {phase: round(seconds, 3) for phase, seconds in spent.items()},

@@ -32,12 +32,12 @@ from rl.evaluation.settings import (
     env_name,
     sampling_settings,
 )
-from rl.evaluation.store import Store, answers
+from rl.evaluation.store import SCORES, Store, answers
 from rl.evaluation.table import Evaluated, show, write_summary
 from rl.evaluation.targets import Target, find_targets, is_run
 from rl.hardware import Hardware, find_hardware
 from rl.plan import make_plan
-from rl.progress import Progress
+from rl.progress import Progress, how_many
 from rl.recipe.config import Recipe
 from rl.recipe.load import dump, load_recipe, make_recipe
 from rl.record import RunDirectory, versions
@@ -166,17 +166,19 @@ def told_apart(targets: Sequence[Target], out: Path) -> list[Target]:
 
     A model whose directory is no longer where it was evaluated is taken for moved.
     """
-    sources: dict[str, str] = {}  # of the models evaluated, by name
+    owners: dict[str, tuple[str, str | None]] = {}  # source and served name, by name
     found = []
     for target in targets:
+        own = target.source, target.served_as
         digest = hashlib.sha256(f"{target.source}#{target.served_as}".encode()).hexdigest()[:6]
         longer = replace(target, name=f"{target.name}-{digest}")
-        if target.name not in sources and (then := Store(out / target.name).settings()) is not None:
+        if target.name not in owners and (then := Store(out / target.name).settings()) is not None:
             at = Path(then.checkpoint)
             moved = at.is_absolute() and not at.exists()
-            sources[target.name] = target.source if moved else then.checkpoint
+            served = then.identity if target.served_as is not None else None
+            owners[target.name] = own if moved else (then.checkpoint, served)
         has_its_own = Store(out / longer.name).settings() is not None
-        shared = sources.setdefault(target.name, target.source) != target.source
+        shared = owners.setdefault(target.name, own) != own
         found.append(longer if has_its_own or shared else target)
     return found
 
@@ -219,9 +221,13 @@ def _one(target: Target, task: Task, progress: Progress) -> Evaluated:
         then = store.settings()
         if then is not None:
             _refuse_other_settings(store, then, settings, target)
-        complete = store.complete and not store.n_failed()
-        if then is not None and complete and not asks_for_more(then, settings):
+        if then is not None and store.complete and not asks_for_more(then, settings):
             progress.say("    evaluated already: nothing is sampled again")
+            if n := store.n_failed():
+                progress.say(
+                    f"    the server failed on {how_many(n, 'answer')}, see answers.jsonl: to ask "
+                    f"for them again delete {directory / SCORES} and repeat the command"
+                )
             settings = then
         else:
             _sample(target, found, settings, task, supervisor, store)

@@ -45,6 +45,10 @@ class Comparison:
         }
 
 
+def judged_in_common(first: Sequence[Answer], second: Sequence[Answer]) -> bool:
+    return not _judged(first).keys().isdisjoint(_judged(second))
+
+
 def compare(
     first: Sequence[Answer], second: Sequence[Answer], *, names: tuple[str, str]
 ) -> Comparison:

@@ -37,7 +37,8 @@ _UNSPACED = (
     r"\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 _BLANK_LINES = re.compile(r"\n\s*\n")
-_SENTENCE_END = re.compile(r"[.!?:;](?=\s|$)|[。！？：；]|\n")  # noqa: RUF001
+# Or of what may stand around a sentence: quotes, brackets, markup.
+_SENTENCE_END = re.compile(r"[.!?:;](?!\d)|[。！？：；]|\n|[\"“”„«»()\[\]|]|\*\*|</?\w{1,10}>")  # noqa: RUF001
 # A number with its point and commas, a character of a script without spaces, a run of letters, or a
 # sign that changes what is asked.
 _WORD = re.compile(rf"\d+(?:[.,]\d+)*|(?![\W\d_])[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|[-+*/^=<>]")

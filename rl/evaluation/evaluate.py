@@ -68,4 +68,5 @@ def _answer(graded: Graded, env: str, drawn: Drawn) -> Answer:
         answer=verdict.answer,
         tokens=len(completion.tokens),
         truncated=completion.stop is Stop.LENGTH,
+        failed=completion.stop is Stop.FAILED,
     )

@@ -20,7 +20,7 @@ from rl.policy.starting import find_model
 
 REFUSED = 2  # exit code when the last line is a complete message
 COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken"}
-OTHER_WEIGHTS = {".bin", ".pt", ".pth", ".gguf"}  # loaded only where there is no safetensors file
+WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 NOT_MODEL = {"manifest.json", "assay.json", "README.json"}  # what else lies in our own directories
 TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")  # beside weights
 
@@ -74,12 +74,13 @@ def _base_of(adapter: Path) -> str:
 
 def identity(directory: Path) -> str:
     """Hex digest of names and contents of the files that decide how a model answers."""
-    weights = {".safetensors"} if any(directory.glob("*.safetensors")) else OTHER_WEIGHTS
+    files = [file for file in sorted(directory.iterdir()) if file.is_file()]
+    weights = [x for x in files if x.suffix in WEIGHTS and not x.name.startswith(TRAINING)]
+    # Where there are safetensors files, others are not loaded.
+    weights = [file for file in weights if file.suffix == ".safetensors"] or weights
     whole = hashlib.sha256()
-    for file in sorted(directory.iterdir()):
-        if file.suffix in weights and file.name.startswith(TRAINING):
-            continue
-        if file.is_file() and file.suffix in weights | COPIED and file.name not in NOT_MODEL:
+    for file in files:
+        if file in weights or (file.suffix in COPIED and file.name not in NOT_MODEL):
             with file.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             whole.update(f"{file.name} {digest}\n".encode())

@@ -1,9 +1,10 @@
 """`assay eval --regrade`: today's verifiers on stored answers, and what they see differently."""
 
 import asyncio
+import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from envs.base import EnvError
 from rl.commands.audit import CHANGED, change_of, judged_again, print_changes, sample_of
@@ -15,7 +16,6 @@ from rl.judging import verifier_pool
 from rl.progress import Progress
 from rl.recipe.config import Recipe
 from rl.recipe.load import read_resolved
-from rl.record import RunDirectory
 from rl.supervisor import locked
 from rl.types import Stop
 from verifiers.pool import VerifierStartError
@@ -36,6 +36,7 @@ def regrade(directory: Path) -> int:
         UserError: no evaluation, environments that are gone, or so many broken verdicts that it is
             today's verifier that fails: then nothing is replaced.
     """
+    directory = directory.resolve()
     found = [path.parent for path in sorted(directory.glob(f"*/{SETTINGS}"))]
     if (directory / SETTINGS).exists():
         found = [directory]
@@ -44,12 +45,18 @@ def regrade(directory: Path) -> int:
             f"{directory} holds no evaluation: give the directory that `assay eval` printed last, "
             "or one of those in it"
         )
+    out = directory if (directory / SUMMARY).exists() else directory.parent
+    summary = _read_summary(out)
+    results = []
     with Progress(0) as progress:
-        results = [_one(path, progress) for path in found]
+        try:
+            for path in found:
+                results.append(_one(path, progress))
+        finally:  # those before one that cannot be regraded have other scores now
+            _renew_summary(out, summary, progress)
         scored = [evaluated for evaluated, _ in results if evaluated is not None]
         if scored:
             show(scored, progress)
-        _renew_summary(directory if (directory / SUMMARY).exists() else directory.parent)
         progress.say(str(directory))
     return CHANGED if any(changed for _, changed in results) else 0
 
@@ -63,6 +70,8 @@ def _one(path: Path, progress: Progress) -> tuple[Evaluated | None, int]:
         recipe = read_resolved(path / "recipe.yaml")
         store.mend()
         rows = list(store.rows())
+        if not rows:
+            raise UserError(f"{path} holds no answers to judge again")
         progress.say(f"{path.name}: judging {len(rows):,} answers again")
         try:
             changes, counts = asyncio.run(_judge(rows, recipe, path / "logs" / "regrade.log"))
@@ -80,19 +89,43 @@ def _one(path: Path, progress: Progress) -> tuple[Evaluated | None, int]:
         return _stored(path), len(changes)
 
 
-def _renew_summary(out: Path) -> None:
+class Summary(NamedTuple):
+    """What stays of an evaluation.json when its scores are others."""
+
+    directories: list[str]
+    met: dict[str, Contamination]  # by name
+
+
+def _read_summary(out: Path) -> Summary | None:
+    """None where there is no evaluation.json.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    file = out / SUMMARY
+    if not file.exists():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        met = {name: Contamination.from_json(x) for name, x in found["contamination"].items()}
+        return Summary([Path(one["directory"]).name for one in found["evaluated"]], met)
+    except (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{file} is not what `assay eval` writes ({error!r}): delete it, and give the command "
+            "that began the evaluation once more, which writes it and samples nothing again"
+        ) from error
+
+
+def _renew_summary(out: Path, before: Summary | None, progress: Progress) -> None:
     """Bring evaluation.json, where there is one, to what the models in it now score."""
-    files = RunDirectory(out)
-    if not (out / SUMMARY).exists():
+    if before is None:
         return
-    before = files.read_json(SUMMARY)
-    paths = [out / one["directory"] for one in before["evaluated"]]
-    now = [_stored(path) for path in paths if Store(path).complete]
-    met = {
-        one.name: met_json(one.answers, Contamination.from_json(before["contamination"][one.name]))
-        for one in now
-        if one.name in before["contamination"]
-    }
+    complete = [name for name in before.directories if Store(out / name).complete]
+    for name in before.directories:
+        if name not in complete:
+            progress.say(f"{name} is not complete, and left out of {SUMMARY} until it is")
+    now = [_stored(out / name) for name in complete]
+    met = {x.name: met_json(x.answers, before.met[x.name]) for x in now if x.name in before.met}
     write_summary(out, now, met)
 
 

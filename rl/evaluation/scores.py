@@ -29,6 +29,7 @@ class Answer:
     answer: str | None
     tokens: int
     truncated: bool  # the token budget ran out
+    failed: bool = False  # there is no answer, because the server failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ def scores(answers: Sequence[Answer]) -> Scores:
     if not judged:
         raise ValueError(f"none of the {len(answers)} answers has a verdict that counts")
     samples = max(map(len, problems.values()))
+    sampled = [x for group in problems.values() if (x := [a for a in group if not a.failed])]
     return Scores(
         problems=len(problems),
         samples=samples,
@@ -83,10 +85,9 @@ def scores(answers: Sequence[Answer]) -> Scores:
         problems_at_k={k: n for k in range(1, samples + 1) if (n := _enough(judged, k))},
         majority_at_k=_majority(judged),
         mean_tokens=mean_of_amounts(
-            [sum(a.tokens for a in group) / len(group) for group in problems.values()],
-            families(list(problems.values())),
+            [sum(a.tokens for a in group) / len(group) for group in sampled], families(sampled)
         ),
-        truncated_fraction=sum(a.truncated for a in answers) / len(answers),
+        truncated_fraction=sum(a.truncated for a in answers) / sum(map(len, sampled)),
         outcomes=_outcomes(answers),
         broken=sum(a.outcome is Outcome.BROKEN for a in answers),
     )

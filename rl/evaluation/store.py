@@ -237,4 +237,5 @@ def _answer(row: dict[str, Any], label: str) -> Answer:
         answer=verdict.answer if compared else None,
         tokens=row["response_tokens"],
         truncated=row["stop"] == Stop.LENGTH,
+        failed=row["stop"] == Stop.FAILED,
     )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-from rl.evaluation.compare import Comparison, compare
+from rl.evaluation.compare import Comparison, compare, judged_in_common
 from rl.evaluation.scores import Answer
 from rl.evaluation.settings import Settings
 from rl.progress import Progress, how_many, printable
@@ -73,7 +73,8 @@ def _left_out(one: Evaluated) -> str | None:
     """Which problems are not in the figures with the largest k."""
     found = one.scores["all"]
     k, problems = found["samples"], found["problems"]
-    counted = found["problems_at_k"].get(str(k), 0)
+    # Scores from before 0.4 was finished do not say.
+    counted = found.get("problems_at_k", {str(k): problems}).get(str(k), 0)
     if counted == problems:
         return None
     return (
@@ -117,7 +118,8 @@ def _compared(evaluated: Sequence[Evaluated]) -> Iterator[Comparison]:
     for one in evaluated[1:]:
         origin = plain.get(one.settings.identity) if one.settings.variant else None
         other = origin or evaluated[0]
-        yield compare(other.answers, one.answers, names=(other.name, one.name))
+        if judged_in_common(other.answers, one.answers):  # else the table says what is broken
+            yield compare(other.answers, one.answers, names=(other.name, one.name))
 
 
 def write_summary(

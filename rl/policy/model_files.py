@@ -73,7 +73,7 @@ def _weight_files(directory: Path) -> list[Path]:
     try:
         named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         files = [directory / name for name in sorted(named)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{index} does not say which files hold the weights ({error!r}): get it again"
         ) from error

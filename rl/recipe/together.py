@@ -1,7 +1,7 @@
 """What of a recipe goes together: keys that are allowed each, but not with one another."""
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rl.recipe.algorithm import RATIO_OF_ANSWERS
 from rl.recipe.schema import Clash
@@ -218,37 +218,6 @@ def an_evaluation_has_chunks_where_training_has(recipe: "Recipe") -> Iterator[Cl
         )
 
 
-# Key, what has to be set beside it, and whether it is.
-NEEDS: tuple[tuple[str, str, Callable[["Recipe"], Any]], ...] = (
-    ("curriculum.max_draws", "curriculum.dynamic=true", lambda r: r.curriculum.dynamic),
-    ("curriculum.review_fraction", "curriculum.retire_at", lambda r: r.curriculum.retire_at),
-    ("algorithm.kl_estimator", "algorithm.kl_coef", lambda r: r.algorithm.kl_coef),
-    (
-        "algorithm.entropy_coef_step",
-        "algorithm.entropy_target",
-        lambda r: r.algorithm.entropy_target,
-    ),
-    (
-        "rollout.closing_phrase",
-        "rollout.truncated=interrupt",
-        lambda r: r.rollout.truncated == "interrupt",
-    ),
-)
-
-
-def a_key_has_an_effect(recipe: "Recipe") -> Iterator[Clash]:
-    for key, needed, is_set in NEEDS:
-        section, name = key.split(".")
-        fields = getattr(recipe, section)
-        value = getattr(fields, name)
-        if value != type(fields).model_fields[name].default and not is_set(recipe):
-            yield Clash(
-                f"{key} ({value}) has no effect without {needed}: give that too, or leave this out",
-                key,
-                needed.partition("=")[0],
-            )
-
-
 CHECKS = (
     running_ahead_is_corrected_for,
     guides_are_followed,
@@ -259,5 +228,4 @@ CHECKS = (
     an_adapter_goes_through_a_file,
     an_answer_fits_into_a_sequence,
     an_evaluation_has_chunks_where_training_has,
-    a_key_has_an_effect,
 )

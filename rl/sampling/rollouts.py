@@ -117,6 +117,8 @@ class Rollouts:
             return await engine.completions(prompt, seed, sampling, index, deadline, order)
 
         async def one(context: list[int], own_seed: int, most: int) -> Completion:
+            if not engine.fits(context) and engine.fits(prompt):
+                return Completion([], [], Stop.LENGTH, ())  # the answer ends where the context does
             single = sampling._replace(max_new_tokens=most, n=1)
             [found] = await engine.completions(context, own_seed, single, index, deadline, order)
             return found

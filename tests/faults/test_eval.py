@@ -140,6 +140,14 @@ def test_an_evaluation_that_is_killed_and_repeated_redoes_nothing_and_can_be_jud
     summary = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert summary["evaluated"][0]["scores"]["all"]["avg_at_k"]["value"] == 1.0
 
+    summary = (tmp_path / "out" / "evaluation.json").read_text()
+    (tmp_path / "out" / "evaluation.json").write_text("{}")
+    process = assay(tmp_path, "--regrade", str(directory))
+    printed, _ = process.communicate(timeout=600)
+    assert process.returncode == 1
+    assert "evaluation.json is not what `assay eval` writes" in printed
+    (tmp_path / "out" / "evaluation.json").write_text(summary)
+
     sums.write_text(SUMS.replace("PASSES", "== task.nothing_of_that_name"))
     process = assay(tmp_path, "--regrade", str(directory))
     printed, _ = process.communicate(timeout=600)
@@ -150,7 +158,7 @@ def test_an_evaluation_that_is_killed_and_repeated_redoes_nothing_and_can_be_jud
     ]
 
 
-def test_an_answer_that_the_server_refuses_is_broken_and_asked_for_again(tmp_path, sums):
+def test_an_answer_that_the_server_refuses_is_broken_and_can_be_asked_for_again(tmp_path, sums):
     refused: list[str] = []
 
     def respond(body):
@@ -174,6 +182,11 @@ def test_an_answer_that_the_server_refuses_is_broken_and_asked_for_again(tmp_pat
 
         refused[:] = ["nothing"]
         server.requests.clear()
+        printed, _ = (third := evaluation(tmp_path, server, sums)).communicate(timeout=600)
+        assert third.returncode == 0, printed
+        assert server.requests == []
+        assert f"the server failed on {SAMPLES} answers" in printed
+        (directory / "scores.json").unlink()
         printed, _ = (again := evaluation(tmp_path, server, sums)).communicate(timeout=600)
         assert again.returncode == 0, printed
         assert len(server.requests) == SAMPLES

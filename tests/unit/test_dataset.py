@@ -281,3 +281,14 @@ def test_the_second_opinion_is_narrow_about_numbers_and_takes_the_long_way_with_
     assert env.recheck(number, "\\boxed{1.2\\times 10^3}").outcome is Outcome.WRONG
     assert env.recheck(formula, "\\boxed{2\\sqrt{3}}").outcome is Outcome.CORRECT
     assert env.recheck(formula, "\\boxed{\\sqrt{3}}").outcome is Outcome.WRONG
+
+
+def test_short_floating_point_numbers_are_refused_as_answers(tmp_path: Path) -> None:
+    from datasets import Dataset as Rows
+    from datasets import Features, Value
+
+    features = Features({"question": Value("string"), "answer": Value("float32")})
+    path = tmp_path / "rows.parquet"
+    Rows.from_dict({"question": ["1?"], "answer": [0.1]}, features=features).to_parquet(str(path))
+    with pytest.raises(EnvError, match=r"'answer' is a column of short .* as text"):
+        dataset(path=str(path)).draw("train", 0, 0)

@@ -77,3 +77,19 @@ def test_what_pass_at_k_leaves_out_is_said():
     text = shown(whole, some)
     assert "some: pass@2 and pass^2 are over 2 of 3 problems" in text
     assert "whole: pass@" not in text
+
+
+def test_models_without_a_judged_problem_in_common_are_shown_and_not_compared():
+    one = evaluated("one", 1, problems=2)
+
+    def broken(at):
+        found = [
+            replace(a, outcome=Outcome.BROKEN) if i == at else a for i, a in enumerate(one.answers)
+        ]
+        return one._replace(answers=found, scores=scores_json(found))
+
+    pair = broken(0)._replace(name="first"), broken(1)._replace(name="second")
+    assert comparisons(pair) == []
+    text = shown(*pair)
+    assert "first: pass@1" in text
+    assert "second: pass@1" in text

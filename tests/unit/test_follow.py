@@ -234,6 +234,8 @@ def start_watching(path):
     """In a terminal of its own; the process and our end of the terminal."""
     pid, terminal = os.forkpty()
     if pid == 0:
+        # Tests that a script runs in the background inherit that Ctrl-C is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.execv(sys.executable, [sys.executable, "-m", "rl", "watch", str(path)])
     return pid, terminal
 

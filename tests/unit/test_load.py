@@ -281,31 +281,6 @@ def test_every_shipped_recipe_loads(path, profile):
     load_recipe(path, profile=profile)
 
 
-@pytest.mark.parametrize(
-    ("written", "needed"),
-    [
-        ({"curriculum": {"max_draws": 9.0}}, "curriculum.dynamic=true"),
-        ({"curriculum": {"review_fraction": 0.2}}, "curriculum.retire_at"),
-        ({"algorithm": {"kl_estimator": "k3"}}, "algorithm.kl_coef"),
-        ({"algorithm": {"entropy_coef_step": 0.01}}, "algorithm.entropy_target"),
-        ({"rollout": {"closing_phrase": "So:"}}, "rollout.truncated=interrupt"),
-    ],
-)
-def test_a_key_that_would_have_no_effect_is_refused_with_what_it_needs(written, needed):
-    recipe = {"model": "embedded", "envs": [{"name": "arithmetic"}]}
-    with pytest.raises(RecipeError, match=f"has no effect without {re.escape(needed)}"):
-        make_recipe(recipe | written, [], "here")
-    section, name, value = *needed.partition("=")[0].split("."), needed.partition("=")[2]
-    beside = {
-        "curriculum.retire_at": 0.9,
-        "algorithm.kl_coef": 0.1,
-        "algorithm.entropy_target": 1.0,
-    }
-    own = {name: beside.get(needed, True if value == "true" else value)}
-    both = {section: {**written.get(section, {}), **own}}
-    make_recipe(recipe | written | both, [], "here")
-
-
 def test_a_run_in_place_of_a_recipe_and_a_preset_in_place_of_a_section_are_told(tmp_path):
     (tmp_path / "recipe.yaml").write_text("{}")
     with pytest.raises(RecipeError, match=r"is a run, not a recipe: the command that began it"):

@@ -182,6 +182,25 @@ def test_a_learning_rate_for_tiny_policies_is_warned_of_where_the_model_is_none(
     assert not warnings(learner={"lr": 2.5e-4}, model="embedded")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "needed", "given"),
+    [
+        ("curriculum.max_draws", 9.0, "curriculum.dynamic=true", True),
+        ("curriculum.review_fraction", 0.2, "curriculum.retire_at", 0.9),
+        ("algorithm.kl_estimator", "k3", "algorithm.kl_coef", 0.1),
+        ("algorithm.entropy_coef_step", 0.01, "algorithm.entropy_target", 1.0),
+        ("rollout.closing_phrase", "So:", "rollout.truncated=interrupt", "interrupt"),
+    ],
+)
+def test_a_key_that_has_no_effect_is_warned_of_with_what_it_needs(key, value, needed, given):
+    section, name = key.split(".")
+    other = needed.partition("=")[0].split(".")[1]
+    said = f"warning     {key} ({value}) has no effect without {needed}"
+    assert said in make_plan(recipe(**{section: {name: value}}), CPU).lines
+    both = make_plan(recipe(**{section: {name: value, other: given}}), CPU).lines
+    assert not any("has no effect" in line for line in [*both, *make_plan(recipe(), CPU).lines])
+
+
 def test_the_disk_that_samples_take_grows_with_their_length_and_number():
     def samples(**changes):
         [line] = [x for x in make_plan(recipe(**changes), CPU).lines if x.startswith("disk")]

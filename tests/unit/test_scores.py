@@ -1,6 +1,7 @@
 """The figures of an evaluation, by hand; and the comparison of two."""
 
 import json
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -189,3 +190,11 @@ def test_all_k_at_once_are_the_exact_ones(n, data):
     assert [e.value for e in found.pass_at_k.values()] == pytest.approx(
         [pass_at_k(n, c, k) for k in range(1, n + 1)]
     )
+
+
+def test_what_the_server_failed_on_has_no_length():
+    failed = replace(answers("a", "b")[0], tokens=0, failed=True)
+    found = scores([*answers("a", "cu", tokens=30), failed, *answers("b", "cc", tokens=10)])
+    assert found.mean_tokens.value == 20
+    assert found.truncated_fraction == 1 / 4
+    assert found.broken == 1
