@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from envs.base import Task
+from rl.chat import encode
 from rl.errors import UserError
 from rl.evaluation.lead import OwnServers
 from rl.evaluation.problems import asked_together
@@ -21,6 +22,7 @@ from rl.recipe.config import Recipe
 from rl.sampling.engine import Engine, Sampling
 from rl.sampling.rollouts import Rollouts
 from rl.tasks import Drawn, Tasks
+from rl.types import Stop
 from verifiers.pool import Limits, VerifierPool
 from verifiers.verdict import Outcome
 
@@ -34,10 +36,12 @@ class Raises(Arithmetic):
 
 
 class Server:
-    """Answers at once with two tokens; the request after `quick` others is held to the end."""
+    """Answers at once with `tokens` tokens; the request after `quick` others is held to the end."""
 
-    def __init__(self, quick: int = 1000, finish: str = "stop", context: int = 4096) -> None:
-        self._quick, self._finish, self._context = quick, finish, context
+    def __init__(
+        self, quick: int = 1000, finish: str = "stop", context: int = 4096, tokens: int = 2
+    ) -> None:
+        self._quick, self._finish, self._context, self._tokens = quick, finish, context, tokens
         self.sampled: list[dict[str, Any]] = []  # parameters of each request
         self._end = asyncio.Event()
 
@@ -48,11 +52,13 @@ class Server:
         self._quick -= 1
         if self._quick < 0:
             await self._end.wait()
+        room = self._context - len(asked["token_ids"])
+        tokens = [5] * min(self._tokens, asked["sampling_params"]["max_tokens"], room)
         choice = {
-            "token_ids": [5, 6],
-            "logprobs": {"content": [{"token_id": t, "logprob": -0.5} for t in (5, 6)]},
+            "token_ids": tokens,
+            "logprobs": {"content": [{"token_id": t, "logprob": -0.5} for t in tokens]},
             "finish_reason": self._finish,
-            "weight_versions": [{"version": "default", "start": 0, "end": 2}],
+            "weight_versions": [{"version": "default", "start": 0, "end": len(tokens)}],
         }
         if asked["sampling_params"]["logprobs"] is None:
             choice["logprobs"] = None
@@ -87,6 +93,7 @@ def sample(
     tmp_path: Any,
     server: Server,
     rollout: dict[str, Any] | None = None,
+    most: int = 8,
     **sections: Any,
 ) -> list[Any]:
     """Four groups of two answers; the events that were told, with what came of it last."""
@@ -111,7 +118,7 @@ def sample(
         async with server as url, Engine([url], "key", recipe) as engine, pool:
             await engine.wait_ready(PATIENCE_S)
             rollouts = Rollouts(make_tokenizer(256), engine, pool, recipe, Events(writing))
-            return await rollouts.groups(Tasks(recipe).step(1), Sampling(8, 1.0, 2), "step 1")
+            return await rollouts.groups(Tasks(recipe).step(1), Sampling(most, 1.0, 2), "step 1")
 
     try:
         groups = asyncio.run(asyncio.wait_for(inside(), PATIENCE_S))
@@ -225,3 +232,25 @@ def test_an_evaluation_asks_for_short_answers_together_and_has_none_to_questions
     ]  # fmt: skip
     assert [(a.text, a.stop, a.response_tokens) for a in found[-1][1]] == [("", "length", 0)] * 2
     assert "too long for a model that takes 100" in str(said.content)
+
+
+NUMBERS = """
+from envs.arithmetic import Arithmetic
+from envs.base import Task
+class Numbers(Arithmetic):
+    def task(self, rng):
+        return Task(str(rng.randrange(100, 1000)), "7")
+"""
+
+
+def test_an_answer_that_fills_the_context_ends_there_and_does_not_fail(tmp_path):
+    """Behind the closing phrase there is no room: what stands there until then is the answer."""
+    env = tmp_path / "numbers.py"
+    env.write_text(NUMBERS)
+    prompt = len(encode(make_tokenizer(256), Task("123", "7")))
+    server = Server(finish="length", tokens=40, context=prompt + 37)
+    interrupted = {"truncated": "interrupt", "max_new_tokens": 40, "closing_phrase": "So:"}
+    *_, groups = sample(f"{env}:Numbers", tmp_path, server, interrupted, most=40)
+    found = [graded.rollout.completion for group in groups for graded in group]
+    assert [completion.stop for completion in found] == [Stop.LENGTH] * 8
+    assert {len(completion.tokens) for completion in found} <= {37, 38, 39}

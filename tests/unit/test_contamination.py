@@ -74,6 +74,21 @@ def test_a_short_problem_that_is_part_of_another_sentence_is_another_problem(tex
     assert not contamination({"sum": "What is 17 + 25?"}, [text]).met
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"How many primes lie below ten?" he asked.',
+        "**How many primes lie below ten?**",
+        "<p>How many primes lie below ten?</p>",
+        "1) How many primes lie below ten? 2) Why?",
+        "Question:How many primes lie below ten?",
+        "Answer this (How many primes lie below ten?) now.",
+    ],
+)
+def test_a_short_problem_is_found_whatever_stands_around_it(text):
+    assert contamination({"primes": "How many primes lie below ten?"}, [text]).met
+
+
 def test_what_remains_of_a_problem_beside_a_shared_text_may_be_too_short_to_say_anything():
     problems = {n: f"{EGGS}\n\nHow many {n}?" for n in ("are left", "were eaten")}
     assert not contamination(problems, ["Tom has 3 of 5 apples. How many are left?"]).met

@@ -105,7 +105,16 @@ def evaluated(targets: list[Target], out: Path) -> list[str]:
     apart = told_apart(targets, out)
     for target in apart:
         settings = Settings(
-            target.source, "0", None, target.variant, None, [], Draw.EACH, 1, {}, {}
+            target.source,
+            target.served_as or "0",
+            None,
+            target.variant,
+            None,
+            [],
+            Draw.EACH,
+            1,
+            {},
+            {},
         )
         (out / target.name).mkdir(parents=True, exist_ok=True)
         Store(out / target.name).begin(settings)
@@ -127,6 +136,16 @@ def test_a_model_keeps_its_directory_when_another_of_its_name_comes_along(namesa
     assert other.startswith("m-")
     assert evaluated([first, second], out) == evaluated([first, second], out) == ["m", other]
     assert evaluated([second, first], out) == [other, "m"]
+
+
+def test_models_of_one_server_whose_names_look_alike_have_different_directories(tmp_path):
+    url = "http://127.0.0.1:1/v1"
+    pair = find_targets([f"{url}#org/m", f"{url}#org-m"], [])
+    assert pair[0].name == pair[1].name
+    first, second = (target.name for target in told_apart(pair, tmp_path))
+    assert first != second
+    evaluated(pair[:1], tmp_path)
+    assert told_apart(pair[::-1], tmp_path)[0].name != first
 
 
 def test_models_of_one_name_that_are_evaluated_together_have_different_directories(
