@@ -15,14 +15,13 @@ from typing import Any, NamedTuple
 
 from rl.errors import UserError
 from rl.evaluation.targets import ADAPTER, VARIANTS
-from rl.policy.model_files import count_parameters
+from rl.policy.model_files import TRAINING, count_parameters
 from rl.policy.starting import find_model
 
 REFUSED = 2  # exit code when the last line is a complete message
 COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken"}
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 NOT_MODEL = {"manifest.json", "assay.json", "README.json"}  # what else lies in our own directories
-TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")  # beside weights
 
 Say = Callable[[str], None]
 

@@ -10,6 +10,9 @@ from rl.errors import UserError
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 INDEX = "model.safetensors.index.json"  # beside weights in several files: which one has which
 
+# What lies beside the weights of a model in training.
+TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
+
 
 def local_model(model: str) -> Path | None:
     """The directory that `model` names; None for what can only be on the hub.
@@ -69,7 +72,7 @@ def _weight_files(directory: Path) -> list[Path]:
     if not index.exists():
         alone = directory / "model.safetensors"
         found = [alone] if alone.exists() else sorted(directory.glob("*.safetensors"))
-        return [file for file in found if not file.name.startswith("consolidated")]
+        return [file for file in found if not file.name.startswith(("consolidated", *TRAINING))]
     try:
         named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         files = [directory / name for name in sorted(named)]

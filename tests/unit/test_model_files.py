@@ -37,7 +37,10 @@ def test_without_an_index_the_one_file_of_the_model_counts(tmp_path):
 
 def test_without_either_all_files_count_but_the_consolidated_ones(tmp_path):
     assert count_parameters(tmp_path) == 0
-    save(tmp_path, {**SPLIT, "consolidated-00001-of-00001.safetensors": 7})
+    save(
+        tmp_path,
+        {**SPLIT, "consolidated-00001-of-00001.safetensors": 7, "optimizer.safetensors": 9},
+    )
     assert count_parameters(tmp_path) == 7
 
 
