@@ -56,7 +56,7 @@ def _of(what: Sequence[Path], table: Path, tokens: float | None) -> int:
         check_same_tasks(table, where)
     by_place = {where: read_scored(where) for where in what}
     curves, without = references(table, tokens)
-    everything = []
+    densities = []
     for where, scored in by_place.items():
         found = [density_of(curves[s.env], s) for s in scored if s.env in curves]
         if not found:
@@ -65,9 +65,10 @@ def _of(what: Sequence[Path], table: Path, tokens: float | None) -> int:
                 f"has curves of {', '.join(curves)}"
             )
         write_report(where, report(table, curves, without, found), found, curves)
-        everything += found
-    print_densities(everything, without)
-    print_changes(everything)
+        densities.append(found)
+    print_densities([one for found in densities for one in found], without)
+    for found in densities:
+        print_changes(found)
     return 0
 
 

@@ -62,13 +62,14 @@ class Contamination:
         """For a person."""
         if not self.met:
             return (
-                f"none of {self.problems:,} problems has {N_WORDS} words in a row or its template "
-                f"in common with the {self.trained:,} tasks trained on"
+                f"none of {self.problems:,} problems has {N_WORDS} words in a row, all of a "
+                "shorter one, or its template in common with the "
+                f"{self.trained:,} tasks trained on"
             )
         return (
-            f"of {self.problems:,} problems {len(self.copied):,} have {N_WORDS} words in a row and "
-            f"{len(self.same_template):,} their template in common with the {self.trained:,} tasks "
-            "trained on"
+            f"of {self.problems:,} problems {len(self.copied):,} have {N_WORDS} words in a row (or "
+            f"all of a shorter one) and {len(self.same_template):,} their template in common with "
+            f"the {self.trained:,} tasks trained on"
         )
 
     @classmethod

@@ -39,12 +39,14 @@ class Scores:
     problems: int
     samples: int  # answers per problem, the k of avg_at_k
     avg_at_k: Estimate  # mean score
-    pass_at_k: dict[int, Estimate]  # chance that one of k answers is right; every k to `samples`
+    pass_at_k: dict[
+        int, Estimate
+    ]  # chance that one of k answers is right; the k that any problem has
     pass_hat_k: dict[int, Estimate]  # chance that all of k answers are right
     problems_at_k: dict[int, int]  # with so many judged answers: what those two are means over
-    majority_at_k: Estimate | None  # chance that the most common answer is; None: none is common
+    majority_at_k: Estimate | None  # chance that the most common answer is; None: programs
     mean_tokens: Estimate  # per answer
-    truncated_fraction: float  # of answers
+    truncated_fraction: float  # of the answers that the server did not fail on
     outcomes: dict[str, int]  # answers
     broken: int  # answers whose verifier failed
 

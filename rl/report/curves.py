@@ -120,7 +120,7 @@ CURVES = (
 
 
 def charts(runs: Sequence[RunFiles]) -> tuple[list[Row], list[str]]:
-    """What report.js draws, and the titles of those that no run has a number for."""
+    """What charts.js draws, and the titles of those that no run has a number for."""
     drawn, absent = [], []
     for curve in CURVES:
         chart = _chart(curve, runs)

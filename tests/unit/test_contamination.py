@@ -132,16 +132,16 @@ def test_repeated_training_texts_count_once():
     found = contamination({"eggs": EGGS}, [ROBE] * 5 + ["x"])
     assert found.trained == 2
     assert found.sentence == (
-        "none of 1 problems has 13 words in a row or its template in common with the 2 tasks "
-        "trained on"
+        "none of 1 problems has 13 words in a row, all of a shorter one, or its template in common "
+        "with the 2 tasks trained on"
     )
 
 
 def test_the_sentence_counts_both_kinds():
     found = contamination({"eggs": EGGS, "robe": ROBE}, [EGGS, ROBE.replace("2", "7")])
     assert found.sentence == (
-        "of 2 problems 2 have 13 words in a row and 2 their template in common with the 2 tasks "
-        "trained on"
+        "of 2 problems 2 have 13 words in a row (or all of a shorter one) and 2 their template in "
+        "common with the 2 tasks trained on"
     )
     assert json.loads(json.dumps(found.to_json()))["copied"] == ["eggs", "robe"]
 
